@@ -1,0 +1,169 @@
+"""Every error Orbit raises on purpose, one class per meaning.
+
+OrbitError
+├── DefinitionError            a suite, environment, option or template is wrong: `file`, `line`, `column`, `field`
+│   ├── TemplateError          a `{{ … }}` that does not parse, or names what does not exist
+│   ├── ExpressionError        a JSONPath, regular expression, XPath or JSON Schema that does not compile
+│   └── CycleError             tests that wait for each other (OR010)
+├── RequestError               the database refused what was asked (SQLSTATE OR…)
+│   ├── InvalidRequestError    OR001  the request is malformed
+│   ├── NotFoundError          OR002  no such run, suite, environment, …
+│   ├── NotAllowedError        OR003  the caller may not do this
+│   ├── ConflictError          OR004  it exists already, or is in a state that forbids it
+│   └── NothingSelectedError   OR005  the selection matches no test
+├── SecretKeyError             a secret cannot be sealed or opened with the key at hand
+└── InfrastructureError        what Orbit stands on is missing or broken
+    ├── DatabaseUnavailableError
+    ├── SchemaMismatchError    the database holds another version of Orbit's schema
+    └── EmbeddedPostgresError  the embedded server cannot be installed, started or found
+
+Each carries `message` (one sentence), `detail` (what was seen) and `hint` (the next step). SQL raises the `OR…` codes with
+MESSAGE, DETAIL and HINT; every gateway adapter maps them to the same classes through :func:`from_sqlstate`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConflictError",
+    "CycleError",
+    "DatabaseUnavailableError",
+    "DefinitionError",
+    "EmbeddedPostgresError",
+    "ExpressionError",
+    "InfrastructureError",
+    "InvalidRequestError",
+    "NotAllowedError",
+    "NotFoundError",
+    "NothingSelectedError",
+    "OrbitError",
+    "RequestError",
+    "SchemaMismatchError",
+    "SecretKeyError",
+    "TemplateError",
+    "from_sqlstate",
+]
+
+
+class OrbitError(Exception):
+    """Base of all errors that Orbit raises on purpose."""
+
+    sqlstate: str | None = None
+
+    def __init__(self, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class DefinitionError(OrbitError):
+    """A suite, environment, option or template is wrong; says where, as far as it is known.
+
+    `field` is the path inside the document (`tests.login.request.timeout`); `line` and `column` count from 1.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        field: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.field = field
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        field = f"{self.field}: " if self.field else ""
+        return f"{place}: {field}{self.message}" if place else f"{field}{self.message}"
+
+
+class TemplateError(DefinitionError):
+    """A `{{ … }}` does not parse, or names what does not exist."""
+
+
+class ExpressionError(DefinitionError):
+    """A JSONPath, regular expression, XPath or JSON Schema does not compile."""
+
+
+class CycleError(DefinitionError):
+    """Tests wait for each other."""
+
+    sqlstate = "OR010"
+
+
+class RequestError(OrbitError):
+    """The database refused what was asked."""
+
+
+class InvalidRequestError(RequestError):
+    """The request is malformed."""
+
+    sqlstate = "OR001"
+
+
+class NotFoundError(RequestError):
+    """What was named does not exist, or the caller may not see it."""
+
+    sqlstate = "OR002"
+
+
+class NotAllowedError(RequestError):
+    """The caller may not do this."""
+
+    sqlstate = "OR003"
+
+
+class ConflictError(RequestError):
+    """It exists already, or is in a state that forbids the request."""
+
+    sqlstate = "OR004"
+
+
+class NothingSelectedError(RequestError):
+    """The selection matches no test."""
+
+    sqlstate = "OR005"
+
+
+class SecretKeyError(OrbitError):
+    """A secret cannot be sealed or opened with the key at hand."""
+
+
+class InfrastructureError(OrbitError):
+    """What Orbit stands on is missing or broken."""
+
+
+class DatabaseUnavailableError(InfrastructureError):
+    """The database cannot be reached, or went away."""
+
+
+class SchemaMismatchError(InfrastructureError):
+    """The database holds another version of Orbit's schema than this program."""
+
+
+class EmbeddedPostgresError(InfrastructureError):
+    """The embedded Postgres cannot be installed, started or found."""
+
+
+_BY_SQLSTATE: dict[str, type[OrbitError]] = {
+    cls.sqlstate: cls
+    for cls in (InvalidRequestError, NotFoundError, NotAllowedError, ConflictError, NothingSelectedError, CycleError)
+    if cls.sqlstate
+}
+
+
+def from_sqlstate(sqlstate: str, message: str, detail: str | None = None, hint: str | None = None) -> OrbitError | None:
+    """The error that stands for `sqlstate`; None where the code is not one of Orbit's."""
+    cls = _BY_SQLSTATE.get(sqlstate) or (RequestError if sqlstate.startswith("OR") else None)
+    return cls(message, detail=detail, hint=hint) if cls else None
