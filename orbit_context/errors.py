@@ -17,8 +17,8 @@ OrbitError
     ├── SchemaMismatchError    the database holds another version of Orbit's schema
     └── EmbeddedPostgresError  the embedded server cannot be installed, started or found
 
-Each carries `message` (one sentence), `detail` (what was seen) and `hint` (the next step). SQL raises the `OR…` codes with
-MESSAGE, DETAIL and HINT; every gateway adapter maps them to the same classes through :func:`from_sqlstate`.
+Each carries `message` (one sentence), `detail` (what was seen) and `hint` (the next step). SQL raises the `OR…` codes
+with MESSAGE, DETAIL and HINT; every gateway adapter maps them to the same classes through :func:`from_sqlstate`.
 """
 
 from __future__ import annotations
