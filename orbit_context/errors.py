@@ -89,7 +89,14 @@ class DefinitionError(OrbitError):
 
 
 class TemplateError(DefinitionError):
-    """A `{{ … }}` does not parse, or names what does not exist."""
+    """A `{{ … }}` does not parse, or names what does not exist.
+
+    `source` is the expression; `source_column` counts from 1 inside the string that holds it, so that whoever knows where
+    the string begins in a file can set `line` and `column`.
+    """
+
+    source: str | None = None
+    source_column: int | None = None
 
 
 class ExpressionError(DefinitionError):
