@@ -102,7 +102,7 @@ class HttpRequest:
     timeout: float = 30.0
     connect_timeout: float | None = None
     max_body_bytes: int = 10 * MIB
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: TlsOptions = TlsOptions()
     proxy: str | None = field(default=None, repr=False)
     http_version: HttpVersion = "auto"
     decompress: bool = True

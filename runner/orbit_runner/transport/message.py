@@ -1,0 +1,59 @@
+"""What both transports do alike to the parts of a message: check, name, read."""
+
+from __future__ import annotations
+
+import re
+
+from orbit_runner.transport.port import FilePart, HttpRequest, TransportError
+
+USER_AGENT = "orbit/0.1.0"
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_FORBIDDEN_IN_VALUE = re.compile(r"[\x00\r\n]").search
+
+
+def check_request(request: HttpRequest) -> None:
+    """Refuses what would change the structure of the message or cannot be sent.
+
+    :raises TransportError: category `invalid_request`; a header's value is never shown
+    """
+    if not _TOKEN(request.method):
+        raise TransportError("invalid_request", f"Not an HTTP method: {request.method!r}.")
+    for name, value in request.headers:
+        if not _TOKEN(name):
+            raise TransportError("invalid_request", f"Not a header name: {name!r}.")
+        if value is not None and _FORBIDDEN_IN_VALUE(value):
+            raise TransportError(
+                "invalid_request",
+                f"The value of the header {name} holds a line break or NUL.",
+                hint="If it comes from a variable, trim or encode it first.",
+            )
+
+
+def needs_length(method: str) -> bool:
+    """Whether a request of this method says `Content-Length: 0` when it has no body (RFC 9110, section 8.6)."""
+    return method in {"POST", "PUT", "PATCH"}
+
+
+def decode_header(raw: bytes) -> str:
+    """Header text: UTF-8 where it is, else Latin-1, which every byte sequence is."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def file_name(part: FilePart) -> str:
+    """The file name to send with `part`."""
+    if part.filename is not None:
+        return part.filename
+    return part.name if isinstance(part.content, bytes) else part.content.name
+
+
+def file_type(part: FilePart) -> str:
+    """The content type to send with `part`."""
+    if part.content_type is not None:
+        return part.content_type
+    import mimetypes
+
+    return mimetypes.guess_type(file_name(part))[0] or "application/octet-stream"
