@@ -1,0 +1,61 @@
+"""The port to where expressions run that could take long, or forever."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from orbit_context.errors import OrbitError
+
+__all__ = ["DEFAULT_BUDGET", "EvaluationCode", "EvaluationError", "Evaluator", "InProcessEvaluator", "Kind"]
+
+Kind = Literal["jsonpath", "jsonpath_ng", "xpath_xml", "xpath_html", "schema"]
+"""What `expression` is: a JSONPath (RFC 9535, or jsonpath-ng's dialect), an XPath on XML or on HTML, or a JSON Schema
+bundle as JSON text (:func:`orbit_context.extract.schema.bundle`)."""
+
+EvaluationCode = Literal["body", "expression", "timeout", "memory", "too_large", "crashed"]
+"""`body`: it is not JSON, XML or HTML · `expression`: it does not compile, or fails on this document · `timeout`, `memory`,
+`too_large`: a limit on time, memory or the result's size was hit · `crashed`: the process ended by itself."""
+
+DEFAULT_BUDGET = 1.0
+"""Seconds of processor time that one evaluation may take."""
+
+
+class EvaluationError(OrbitError):
+    """An evaluation gave no result; `message` says what happened in one sentence.
+
+    `code` `body` is a finding about the response; every other code is one about the expression.
+    """
+
+    def __init__(
+        self, message: str, *, code: EvaluationCode, detail: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.code: EvaluationCode = code
+
+
+class Evaluator(Protocol):
+    """Evaluates expressions on documents without holding up the event loop."""
+
+    async def evaluate(self, kind: Kind, expression: str, body: bytes, budget: float = DEFAULT_BUDGET) -> Any:
+        """The result: a list of JSON values for a query, a list of violations for a schema (empty: valid).
+
+        `budget` is in seconds of processor time. Several evaluations of the same `body` object parse it once.
+
+        Raises:
+            EvaluationError: there is no result.
+        """
+        ...
+
+
+class InProcessEvaluator:
+    """Evaluates in a thread of this process, with no limit but the result's size: for expressions and documents you trust.
+
+    A runner uses a sandbox instead (:mod:`orbit_runner.sandbox`).
+    """
+
+    async def evaluate(self, kind: Kind, expression: str, body: bytes, budget: float = DEFAULT_BUDGET) -> Any:
+        import asyncio
+
+        from orbit_context.extract.evaluation import evaluate
+
+        return await asyncio.to_thread(evaluate, kind, expression, body)
