@@ -274,6 +274,7 @@ class _Parser:
         steps: list[Step] = []
         while True:
             if self.accept("."):
+                self.skip_space()
                 segment = self.match(_SEGMENT)
                 if segment is None:
                     raise self.unexpected("a name after the dot")
