@@ -4,7 +4,8 @@ OrbitError
 ├── DefinitionError            a suite, environment, option or template is wrong: `file`, `line`, `column`, `field`
 │   ├── TemplateError          a `{{ … }}` that does not parse, or names what does not exist
 │   ├── ExpressionError        a JSONPath, regular expression, XPath or JSON Schema that does not compile
-│   └── CycleError             tests that wait for each other (OR010)
+│   ├── CycleError             tests that wait for each other (OR010)
+│   └── DefinitionErrors       several of these, found in one go: `errors`
 ├── RequestError               the database refused what was asked (SQLSTATE OR…)
 │   ├── InvalidRequestError    OR001  the request is malformed
 │   ├── NotFoundError          OR002  no such run, suite, environment, …
@@ -23,11 +24,17 @@ with MESSAGE, DETAIL and HINT; every gateway adapter maps them to the same class
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = [
     "ConflictError",
     "CycleError",
     "DatabaseUnavailableError",
     "DefinitionError",
+    "DefinitionErrors",
     "EmbeddedPostgresError",
     "ExpressionError",
     "InfrastructureError",
@@ -63,6 +70,7 @@ class DefinitionError(OrbitError):
     """A suite, environment, option or template is wrong; says where, as far as it is known.
 
     `field` is the path inside the document (`tests.login.request.timeout`); `line` and `column` count from 1.
+    `errors` lists every error that was found: itself, or those of a `DefinitionErrors`.
     """
 
     def __init__(
@@ -81,6 +89,10 @@ class DefinitionError(OrbitError):
         self.line = line
         self.column = column
         self.field = field
+
+    @property
+    def errors(self) -> tuple[DefinitionError, ...]:
+        return (self,)
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
@@ -107,6 +119,22 @@ class CycleError(DefinitionError):
     """Tests wait for each other."""
 
     sqlstate = "OR010"
+
+
+class DefinitionErrors(DefinitionError):  # noqa: N818 - it is several
+    """More than one error in one document; prints one line for each."""
+
+    def __init__(self, errors: Sequence[DefinitionError]) -> None:
+        first = errors[0]
+        super().__init__(f"{len(errors)} errors", file=first.file, line=first.line, column=first.column)
+        self._errors = tuple(errors)
+
+    @property
+    def errors(self) -> tuple[DefinitionError, ...]:
+        return self._errors
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self._errors)
 
 
 class RequestError(OrbitError):

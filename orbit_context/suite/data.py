@@ -1,0 +1,122 @@
+"""Data-driven tests: their rows, read from the suite or from a file beside it, and one test for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orbit_context.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orbit_context.suite.document import Data, Test
+
+__all__ = ["MAX_DATA_BYTES", "MAX_ROWS", "expand", "read_rows", "row_keys"]
+
+MAX_DATA_BYTES = 16 * 2**20
+"""Of a CSV or JSON file; a YAML file has the limits of a suite file."""
+MAX_ROWS = 100_000
+_MAX_KEY = 100
+_NOT_IN_KEYS = frozenset("[]{}\"'|\r\n\t")
+
+
+def read_rows(data: Data, base_dir: Path) -> list[dict[str, Any]]:
+    """The rows of `data`: objects, in order. Cells of a CSV file are text; a template's `| int` makes them numbers.
+
+    Raises:
+        DefinitionError: the file cannot be read, or does not hold rows.
+    """
+    if data.rows is not None:
+        rows = data.rows
+    else:
+        path = base_dir / str(data.file)
+        suffix = path.suffix.lower()
+        if suffix == ".csv":
+            rows = _read_csv(path)
+        elif suffix in (".json", ".yaml", ".yml"):
+            rows = _read_list(path, is_json=suffix == ".json")
+        else:
+            raise DefinitionError(f"{data.file} is no data file", hint="Data files end in .csv, .json, .yaml or .yml.")
+    if not rows:
+        raise DefinitionError("there are no rows", hint="A test without rows would pass by never running.")
+    if len(rows) > MAX_ROWS:
+        raise DefinitionError(f"there are {len(rows):,} rows; at most {MAX_ROWS:,} are allowed")
+    return rows
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    import csv
+    import io
+
+    from orbit_context.suite.yaml import read_text
+
+    reader = csv.reader(io.StringIO(read_text(path, max_bytes=MAX_DATA_BYTES), newline=""), strict=True)
+    rows: list[dict[str, Any]] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if not header or "" in header or len(set(header)) < len(header):
+            raise DefinitionError(
+                "the first line of a CSV file names its columns, each differently", file=str(path), line=1
+            )
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise DefinitionError(
+                    f"the row has {len(cells)} cells and the header {len(header)}", file=str(path), line=reader.line_num
+                )
+            rows.append(dict(zip(header, cells, strict=True)))
+    except csv.Error as error:
+        raise DefinitionError(f"this is not CSV: {error}", file=str(path), line=reader.line_num) from None
+    return rows
+
+
+def _read_list(path: Path, *, is_json: bool) -> list[dict[str, Any]]:
+    from orbit_context.suite.yaml import parse_json, read_document, read_text
+
+    if is_json:
+        rows = parse_json(read_text(path, max_bytes=MAX_DATA_BYTES), file=str(path), max_values=None)
+    else:
+        rows = read_document(path).data
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DefinitionError("a data file holds a list of objects, one for each row", file=str(path))
+    return rows
+
+
+def row_keys(key: str, data: Data, rows: list[dict[str, Any]]) -> list[str]:
+    """The keys of the tests that the rows make: `item[1]`, `item[2]`, or `item[<value of data.key>]`.
+
+    Raises:
+        DefinitionError: a row has no such value, or one that cannot stand in a key, or that an earlier row has.
+    """
+    if data.key is None:
+        return [f"{key}[{number}]" for number in range(1, len(rows) + 1)]
+    keys: dict[str, int] = {}
+    for number, row in enumerate(rows, 1):
+        value = row.get(data.key)
+        if value is None or isinstance(value, dict | list):
+            raise DefinitionError(f"row {number} has no text or number called {data.key!r}")
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if not text.strip() or len(text) > _MAX_KEY or not _NOT_IN_KEYS.isdisjoint(text):
+            raise DefinitionError(
+                f"the {data.key!r} of row {number} cannot stand in a key",
+                hint=f"1 to {_MAX_KEY} characters, no brackets, braces, quotes or bars.",
+            )
+        if (first := keys.setdefault(f"{key}[{text}]", number)) != number:
+            raise DefinitionError(f"rows {first} and {number} have the same {data.key!r}: {text}")
+    return list(keys)
+
+
+def expand(key: str, test: Test, keys: list[str], rows: list[dict[str, Any]]) -> dict[str, Test]:
+    """One test for each row: `row` set, `data` gone, `id`, `name` and `renamed_from` told apart like the key."""
+    values = {name: getattr(test, name) for name in type(test).model_fields}
+    given = (test.model_fields_set - {"data"}) | {"row"}
+    told_apart = [name for name in ("id", "name", "renamed_from") if values[name] is not None]
+    tests = {}
+    for row_key, row in zip(keys, rows, strict=True):
+        suffix = row_key[len(key) :]
+        changed = {name: f"{values[name]}{' ' if name == 'name' else ''}{suffix}" for name in told_apart}
+        tests[row_key] = type(test).model_construct(
+            _fields_set=given, **(values | changed | {"data": None, "row": row})
+        )
+    return tests
