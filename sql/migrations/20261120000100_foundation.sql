@@ -1,0 +1,76 @@
+-- Foundation: schemas, the runner's role, what callers are, and how a rule refuses.
+--
+--   orbit          tables people see and functions they call; exposed through PostgREST; RLS on every table
+--   orbit_runner   functions a runner calls, and nothing else
+--   orbit_private  queue, helpers, partitions; exposed to nobody
+--
+-- SECURITY DEFINER functions live in orbit_private (or orbit_runner, which is not exposed either), set search_path = '',
+-- and say at their head why they need the owner's rights.
+
+create schema if not exists orbit;
+create schema if not exists orbit_private;
+create schema if not exists orbit_runner;
+
+comment on schema orbit is 'Orbit: tables people see and functions they call.';
+comment on schema orbit_private is 'Orbit: queue, helpers and partitions. Not exposed.';
+comment on schema orbit_runner is 'Orbit: what a runner calls.';
+
+do $$
+begin
+  if not exists (select from pg_catalog.pg_roles where rolname = 'orbit_runner') then
+    create role orbit_runner nologin;
+  end if;
+exception when duplicate_object or unique_violation then
+  null;  -- another database of this server made it at this very moment
+end $$;
+
+-- Nothing is callable because somebody forgot to forbid it: every file ends by taking EXECUTE from PUBLIC (default privileges cannot
+-- do that for one schema only, and another schema's defaults are not ours to change).
+grant usage on schema orbit to authenticated, service_role;
+grant usage on schema orbit_private to authenticated, service_role;
+grant usage on schema orbit_runner to orbit_runner, service_role;
+
+-- Errors -------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.refuse(p_sqlstate text, p_message text, p_detail text default '', p_hint text default '')
+returns void language plpgsql stable set search_path = '' as $$
+begin
+  raise exception using errcode = p_sqlstate, message = p_message, detail = coalesce(p_detail, ''), hint = coalesce(p_hint, '');
+end $$;
+comment on function orbit_private.refuse is 'Raises an error of Orbit''s own: OR001 malformed, OR002 not found, OR003 not allowed, OR004 conflict, OR005 nothing selected, OR010 cycle.';
+grant execute on function orbit_private.refuse to authenticated, service_role;
+
+create function orbit_private.required(p_request jsonb, p_field text)
+returns text language plpgsql stable set search_path = '' as $$
+declare v_value text := p_request ->> p_field;
+begin
+  if v_value is null or v_value = '' then
+    perform orbit_private.refuse('OR001', format('%s is missing', p_field), format('the request has: %s',
+      (select string_agg(k, ', ' order by k) from pg_catalog.jsonb_object_keys(p_request) k)));
+  end if;
+  return v_value;
+end $$;
+comment on function orbit_private.required is 'The text of a field of a request; OR001 where it is missing or empty.';
+
+create function orbit_private.to_uuid(p_text text, p_what text)
+returns uuid language plpgsql immutable set search_path = '' as $$
+begin
+  return p_text::uuid;
+exception when invalid_text_representation then
+  raise exception using errcode = 'OR001', message = format('%s is not an id: %s', p_what, left(p_text, 60)),
+    hint = 'An id is a UUID, as `orbit run` prints it.';
+end $$;
+comment on function orbit_private.to_uuid is 'A UUID from text; OR001 where it is none.';
+
+-- Callers --------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.caller_is_trusted()
+returns boolean language sql stable set search_path = '' as $$
+  -- Inside a SECURITY DEFINER function current_user is the owner; the role setting still names the caller.
+  select case coalesce(nullif(current_setting('role', true), 'none'), session_user)
+    when 'anon' then false when 'authenticated' then false when 'orbit_runner' then false else true end
+$$;
+comment on function orbit_private.caller_is_trusted is 'Whether the caller is the owner, service_role or another administrative role, to whom RLS does not apply.';
+grant execute on function orbit_private.caller_is_trusted to authenticated, service_role;
+
+revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -1,0 +1,364 @@
+-- Catalog: projects, suites and their versions, test cases, endpoints, requests, expectations, dependencies.
+-- save_suite() is the one way in: idempotent, versioned, cycles refused.
+
+create table orbit.projects (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  slug text not null,
+  name text not null,
+  created_at timestamptz not null default now(),
+  constraint projects_organization_id_slug_key unique (organization_id, slug)
+);
+comment on table orbit.projects is 'A system under test with its suites and environments.';
+
+create table orbit.test_suites (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
+  key text not null,
+  name text not null,
+  description text,
+  tags text[] not null default '{}',
+  latest_version int not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  archived_at timestamptz,
+  constraint test_suites_project_id_key_key unique (project_id, key)
+);
+create index idx_test_suites_organization_id on orbit.test_suites (organization_id);
+comment on table orbit.test_suites is 'A named set of tests that depend on each other.';
+comment on column orbit.test_suites.key is 'Stable name: keeps the history when the suite''s title changes.';
+
+create table orbit.test_suite_versions (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  suite_id uuid not null references orbit.test_suites (id) on delete cascade,
+  number int not null,
+  digest text not null,
+  document jsonb not null,
+  test_case_ids uuid[] not null,
+  created_at timestamptz not null default now(),
+  constraint test_suite_versions_suite_id_number_key unique (suite_id, number)
+);
+create index idx_test_suite_versions_organization_id on orbit.test_suite_versions (organization_id);
+comment on table orbit.test_suite_versions is 'What a suite said at a time; a run executes exactly one version.';
+comment on column orbit.test_suite_versions.test_case_ids is 'In the order of the document: a job''s position is an index into it.';
+
+create table orbit.test_cases (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  suite_id uuid not null references orbit.test_suites (id) on delete cascade,
+  key text not null,
+  stable_key text not null,
+  name text not null,
+  description text,
+  tags text[] not null default '{}',
+  enabled boolean not null default true,
+  skip_reason text,
+  always boolean not null default false,
+  max_attempts smallint not null default 1,
+  backoff real[] not null default '{0.2,10,2}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  archived_at timestamptz,
+  constraint test_cases_suite_id_stable_key_key unique (suite_id, stable_key),
+  constraint test_cases_max_attempts_check check (max_attempts between 1 and 21),
+  constraint test_cases_backoff_check check (cardinality(backoff) = 3),
+  constraint test_cases_skip_reason_check check (enabled or skip_reason is not null)
+);
+create index idx_test_cases_suite_id on orbit.test_cases (suite_id);
+create index idx_test_cases_enabled on orbit.test_cases (suite_id, enabled) where archived_at is null;
+create index idx_test_cases_organization_id on orbit.test_cases (organization_id);
+comment on table orbit.test_cases is 'One test of a suite; its history hangs on this row''s id.';
+comment on column orbit.test_cases.stable_key is 'The document''s id, or the key: what is matched when a suite is saved again.';
+comment on column orbit.test_cases.backoff is 'Seconds before the next attempt: initial, maximum, and the factor between attempts.';
+
+create table orbit.api_endpoints (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
+  method text not null,
+  path text not null,
+  tags text[] not null default '{}',
+  created_at timestamptz not null default now(),
+  constraint api_endpoints_project_id_method_path_key unique (project_id, method, path)
+);
+create index idx_api_endpoints_tags on orbit.api_endpoints using gin (tags);
+create index idx_api_endpoints_organization_id on orbit.api_endpoints (organization_id);
+comment on table orbit.api_endpoints is 'What the project''s tests call: a method and a path, templates unresolved.';
+
+create table orbit.test_request_configs (
+  test_case_id uuid primary key references orbit.test_cases (id) on delete cascade,
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  endpoint_id uuid references orbit.api_endpoints (id) on delete set null,
+  request jsonb not null
+);
+create index idx_test_request_configs_organization_id on orbit.test_request_configs (organization_id);
+create index idx_test_request_configs_endpoint_id on orbit.test_request_configs (endpoint_id);
+comment on table orbit.test_request_configs is 'The request of a test, as its suite writes it.';
+
+create table orbit.test_response_specs (
+  test_case_id uuid primary key references orbit.test_cases (id) on delete cascade,
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  expectations jsonb not null default '[]',
+  captures jsonb not null default '{}',
+  poll jsonb
+);
+create index idx_test_response_specs_organization_id on orbit.test_response_specs (organization_id);
+comment on table orbit.test_response_specs is 'What a test expects of the answer and takes from it.';
+
+create table orbit.test_dependencies (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  dependent_test_id uuid not null references orbit.test_cases (id) on delete cascade,
+  required_test_id uuid not null references orbit.test_cases (id) on delete cascade,
+  dependency_type text not null,
+  constraint test_dependencies_dependent_test_id_required_test_id_key unique (dependent_test_id, required_test_id),
+  constraint test_dependencies_dependency_type_check check (dependency_type in ('order', 'data', 'token')),
+  constraint test_dependencies_not_itself_check check (dependent_test_id <> required_test_id)
+);
+-- idx_test_dependencies_dependent_test_id of the design is the unique key above, which leads with that column.
+create index idx_test_dependencies_required_test_id on orbit.test_dependencies (required_test_id);
+create index idx_test_dependencies_organization_id on orbit.test_dependencies (organization_id);
+comment on table orbit.test_dependencies is 'Which test needs which: in order, for captured data, or for a token.';
+
+-- RLS --------------------------------------------------------------------------------------------------------------------
+
+do $$
+declare v_table text;
+begin
+  foreach v_table in array array['projects', 'test_suites', 'test_suite_versions', 'test_cases', 'api_endpoints',
+                                 'test_request_configs', 'test_response_specs', 'test_dependencies'] loop
+    execute format('alter table orbit.%I enable row level security', v_table);
+    execute format('grant select on orbit.%I to authenticated', v_table);
+    execute format('grant all on orbit.%I to service_role', v_table);
+    execute format('create policy %I on orbit.%I for select to authenticated
+                      using (organization_id = any (array(select orbit_private.my_organization_ids())))', v_table || '_select', v_table);
+  end loop;
+end $$;
+
+-- Helpers ----------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.slug(p_text text)
+returns text language sql immutable set search_path = '' as $$
+  select coalesce(nullif(left(trim(both '-' from regexp_replace(lower(p_text), '[^a-z0-9]+', '-', 'g')), 60), ''), 'x')
+$$;
+comment on function orbit_private.slug is 'A name for URLs: lower case, digits and hyphens.';
+
+create function orbit_private.ensure_project(p_organization text, p_project text)
+returns orbit.projects language plpgsql set search_path = '' as $$
+declare v_organization_id uuid; v_project orbit.projects;
+begin
+  if p_organization is not null then
+    select o.id into v_organization_id from orbit.organizations o where o.slug = p_organization;
+    if not found and not orbit_private.caller_is_trusted() then
+      perform orbit_private.refuse('OR002', format('no organisation %s', p_organization));
+    end if;
+  elsif not orbit_private.caller_is_trusted() then
+    -- A signed-in user with one organisation need not name it.
+    select min(i::text)::uuid into v_organization_id from orbit_private.my_organization_ids() i having count(*) = 1;
+    if v_organization_id is null then
+      perform orbit_private.refuse('OR001', 'organization is missing', '', 'Name one of the organisations you belong to.');
+    end if;
+  end if;
+  if v_organization_id is null then
+    insert into orbit.organizations (slug, name) values (coalesce(p_organization, 'default'), coalesce(p_organization, 'Default'))
+      on conflict (slug) do update set slug = excluded.slug returning id into v_organization_id;
+  end if;
+  perform orbit_private.require_role(v_organization_id, 'editor');
+  select * into v_project from orbit.projects p
+    where p.organization_id = v_organization_id and p.slug = orbit_private.slug(p_project);
+  if not found then
+    insert into orbit.projects (organization_id, slug, name) values (v_organization_id, orbit_private.slug(p_project), p_project)
+      on conflict (organization_id, slug) do update set slug = excluded.slug returning * into v_project;
+  end if;
+  return v_project;
+end $$;
+comment on function orbit_private.ensure_project is 'The project of that name, made if need be; OR003 unless the caller is an editor of its organisation.';
+
+create function orbit_private.refuse_cycle(p_keys text[], p_dependents int[], p_required int[])
+returns void language plpgsql set search_path = '' as $$
+-- Kahn's algorithm over positions: linear in tests and dependencies. What is left has a cycle; one is named.
+declare
+  v_count int := cardinality(p_keys);
+  v_pending int[] := array_fill(0, array[greatest(v_count, 1)]);
+  v_first int[] := array_fill(0, array[greatest(v_count, 1)]);  -- per test: its first edge, then along v_next
+  v_next int[] := array_fill(0, array[greatest(cardinality(p_dependents), 1)]);
+  v_queue int[] := array_fill(0, array[greatest(v_count, 1)]);
+  v_head int := 1; v_tail int := 0; v_edge int; v_test int; v_path text; v_seen boolean[]; v_start int;
+begin
+  for e in 1 .. coalesce(cardinality(p_dependents), 0) loop
+    v_pending[p_dependents[e]] := v_pending[p_dependents[e]] + 1;
+    v_next[e] := v_first[p_required[e]];
+    v_first[p_required[e]] := e;
+  end loop;
+  for t in 1 .. v_count loop
+    if v_pending[t] = 0 then v_tail := v_tail + 1; v_queue[v_tail] := t; end if;
+  end loop;
+  while v_head <= v_tail loop
+    v_edge := v_first[v_queue[v_head]];
+    v_head := v_head + 1;
+    while v_edge > 0 loop
+      v_test := p_dependents[v_edge];
+      v_pending[v_test] := v_pending[v_test] - 1;
+      if v_pending[v_test] = 0 then v_tail := v_tail + 1; v_queue[v_tail] := v_test; end if;
+      v_edge := v_next[v_edge];
+    end loop;
+  end loop;
+  if v_tail = v_count then
+    return;
+  end if;
+  -- Every test that is left has a requirement that is left: walking up must come round.
+  v_seen := array_fill(false, array[v_count]);
+  select t into v_test from generate_series(1, v_count) t where v_pending[t] > 0 order by t limit 1;
+  while not v_seen[v_test] loop
+    v_seen[v_test] := true;
+    select p_required[e] into v_test from generate_series(1, cardinality(p_dependents)) e
+      where p_dependents[e] = v_test and v_pending[p_required[e]] > 0 limit 1;
+  end loop;
+  v_start := v_test; v_path := p_keys[v_test];
+  loop
+    select p_required[e] into v_test from generate_series(1, cardinality(p_dependents)) e
+      where p_dependents[e] = v_test and v_pending[p_required[e]] > 0 limit 1;
+    v_path := p_keys[v_test] || ' → ' || v_path;
+    exit when v_test = v_start;
+  end loop;
+  perform orbit_private.refuse('OR010', format('tests wait for each other: %s', v_path),
+    '', 'Take away one of these dependencies.');
+end $$;
+comment on function orbit_private.refuse_cycle is 'OR010, naming one cycle, where tests wait for each other.';
+
+-- save_suite ---------------------------------------------------------------------------------------------------------------
+
+-- Definer: it writes tables that callers may only read, after require_role().
+create function orbit_private.save_suite(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  v_document jsonb := p_request -> 'document';
+  v_key text := orbit_private.required(p_request, 'key');
+  v_digest text := encode(sha256(convert_to((p_request - 'organization')::text, 'utf8')), 'hex');
+  v_project orbit.projects;
+  v_suite orbit.test_suites;
+  v_version orbit.test_suite_versions;
+  v_keys text[]; v_ids uuid[]; v_bad text; v_dependents int[]; v_required int[];
+begin
+  if jsonb_typeof(v_document -> 'tests') is distinct from 'array' or jsonb_array_length(v_document -> 'tests') = 0 then
+    perform orbit_private.refuse('OR001', 'a suite has at least one test', '', 'document.tests is an array of tests, each with a key.');
+  end if;
+  if jsonb_array_length(v_document -> 'tests') > 1048576 then
+    perform orbit_private.refuse('OR001', 'a suite has at most 1,048,576 tests');
+  end if;
+  v_project := orbit_private.ensure_project(p_request ->> 'organization', coalesce(p_request ->> 'project', 'default'));
+
+  -- The suite's row is the lock: two savers of one suite go one after the other.
+  insert into orbit.test_suites (organization_id, project_id, key, name)
+    values (v_project.organization_id, v_project.id, v_key, coalesce(p_request ->> 'name', v_key))
+    on conflict (project_id, key) do nothing;
+  select * into v_suite from orbit.test_suites s where s.project_id = v_project.id and s.key = v_key for update;
+  select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
+  if v_version.digest = v_digest then
+    return jsonb_build_object('suite_id', v_suite.id, 'version_id', v_version.id, 'version', v_version.number,
+      'tests', cardinality(v_version.test_case_ids), 'changed', false);
+  end if;
+
+  select array_agg(t ->> 'key' order by n) into v_keys from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n);
+  select k into v_bad from unnest(v_keys) k group by k having count(*) > 1 or k is null limit 1;
+  if found then
+    perform orbit_private.refuse('OR001', format('two tests have the key %s', coalesce(v_bad, 'null')));
+  end if;
+
+  -- A test that was renamed keeps its row, and with it its history.
+  update orbit.test_cases c set stable_key = coalesce(t ->> 'id', t ->> 'key')
+    from jsonb_array_elements(v_document -> 'tests') t
+    where t ? 'renamed_from' and c.suite_id = v_suite.id and c.stable_key = t ->> 'renamed_from'
+      and not exists (select from orbit.test_cases o where o.suite_id = v_suite.id and o.stable_key = coalesce(t ->> 'id', t ->> 'key'));
+
+  insert into orbit.test_cases as c (organization_id, suite_id, key, stable_key, name, description, tags, enabled, skip_reason,
+                                     always, max_attempts, backoff)
+    select v_suite.organization_id, v_suite.id, t ->> 'key', coalesce(t ->> 'id', t ->> 'key'), coalesce(t ->> 'name', t ->> 'key'),
+           t ->> 'description', array(select jsonb_array_elements_text(coalesce(t -> 'tags', '[]'))),
+           not t ? 'skip', t ->> 'skip', coalesce((t ->> 'always')::boolean, false),
+           1 + coalesce((r.retry ->> 'max')::smallint, 0::smallint),
+           array[coalesce((r.retry #>> '{backoff,initial}')::real, 0.2), coalesce((r.retry #>> '{backoff,max}')::real, 10),
+                 coalesce((r.retry #>> '{backoff,factor}')::real, 2)]
+      from jsonb_array_elements(v_document -> 'tests') t,
+           lateral (select coalesce(t -> 'retry', v_document #> '{defaults,retry}')) r (retry)
+    on conflict (suite_id, stable_key) do update set
+      key = excluded.key, name = excluded.name, description = excluded.description, tags = excluded.tags, enabled = excluded.enabled,
+      skip_reason = excluded.skip_reason, always = excluded.always, max_attempts = excluded.max_attempts,
+      backoff = excluded.backoff, updated_at = now(), archived_at = null
+      where (c.key, c.name, c.description, c.tags, c.enabled, c.skip_reason, c.always, c.max_attempts, c.backoff, c.archived_at)
+        is distinct from (excluded.key, excluded.name, excluded.description, excluded.tags, excluded.enabled, excluded.skip_reason,
+                          excluded.always, excluded.max_attempts, excluded.backoff, null);
+
+  select array_agg(c.id order by k.n) into v_ids
+    from unnest(v_keys) with ordinality k (key, n)
+    join orbit.test_cases c on c.suite_id = v_suite.id and c.key = k.key and c.archived_at is null;
+  if cardinality(v_ids) is distinct from cardinality(v_keys) then
+    perform orbit_private.refuse('OR001', 'two tests have the same id', '', 'An id names one test of the suite.');
+  end if;
+  update orbit.test_cases c set archived_at = now()
+    where c.suite_id = v_suite.id and c.archived_at is null and c.id <> all (v_ids);
+
+  insert into orbit.api_endpoints (organization_id, project_id, method, path)
+    select distinct v_suite.organization_id, v_project.id, upper(coalesce(t #>> '{request,method}', 'GET')), t #>> '{request,url}'
+      from jsonb_array_elements(v_document -> 'tests') t where t #>> '{request,url}' is not null
+    on conflict (project_id, method, path) do nothing;
+
+  insert into orbit.test_request_configs as c (test_case_id, organization_id, endpoint_id, request)
+    select v_ids[n], v_suite.organization_id, e.id, t -> 'request'
+      from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n)
+      left join orbit.api_endpoints e on e.project_id = v_project.id and e.path = t #>> '{request,url}'
+                                     and e.method = upper(coalesce(t #>> '{request,method}', 'GET'))
+      where t ? 'request'
+    on conflict (test_case_id) do update set request = excluded.request, endpoint_id = excluded.endpoint_id
+      where c.request is distinct from excluded.request;
+  insert into orbit.test_response_specs as s (test_case_id, organization_id, expectations, captures, poll)
+    select v_ids[n], v_suite.organization_id, coalesce(t -> 'expect', '[]'), coalesce(t -> 'capture', '{}'), t -> 'poll'
+      from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n)
+    on conflict (test_case_id) do update set expectations = excluded.expectations, captures = excluded.captures, poll = excluded.poll
+      where (s.expectations, s.captures, s.poll) is distinct from (excluded.expectations, excluded.captures, excluded.poll);
+
+  -- Dependencies, by position; the strongest kind of a pair counts.
+  with named as (
+    select d ->> 'test' as test, d ->> 'needs' as needs, coalesce(d ->> 'kind', 'order') as kind
+      from jsonb_array_elements(coalesce(p_request -> 'dependencies', '[]')) d),
+  placed as (
+    select k.n as dependent, r.n as required, named.*
+      from named left join unnest(v_keys) with ordinality k (key, n) on k.key = named.test
+                 left join unnest(v_keys) with ordinality r (key, n) on r.key = named.needs)
+  select array_agg(dependent::int), array_agg(required::int),
+         min(format('%s needs %s, which is not in the suite', test, needs)) filter (where dependent is null or required is null)
+    into v_dependents, v_required, v_bad from placed;
+  if v_bad is not null then
+    perform orbit_private.refuse('OR001', v_bad, '', 'Dependencies name tests by their keys.');
+  end if;
+  perform orbit_private.refuse_cycle(v_keys, v_dependents, v_required);
+
+  delete from orbit.test_dependencies d using orbit.test_cases c where c.suite_id = v_suite.id and d.dependent_test_id = c.id;
+  insert into orbit.test_dependencies (organization_id, dependent_test_id, required_test_id, dependency_type)
+    select v_suite.organization_id, v_ids[k.n], v_ids[r.n],
+           (array['order', 'data', 'token'])[max(array_position(array['order', 'data', 'token'], coalesce(d ->> 'kind', 'order')))]
+      from jsonb_array_elements(coalesce(p_request -> 'dependencies', '[]')) d
+      join unnest(v_keys) with ordinality k (key, n) on k.key = d ->> 'test'
+      join unnest(v_keys) with ordinality r (key, n) on r.key = d ->> 'needs'
+      group by k.n, r.n;
+
+  insert into orbit.test_suite_versions (organization_id, suite_id, number, digest, document, test_case_ids)
+    values (v_suite.organization_id, v_suite.id, v_suite.latest_version + 1, v_digest, v_document, v_ids) returning * into v_version;
+  update orbit.test_suites s set
+      name = coalesce(p_request ->> 'name', s.key), description = p_request ->> 'description', latest_version = v_version.number,
+      tags = array(select jsonb_array_elements_text(coalesce(v_document -> 'tags', '[]'))), updated_at = now(), archived_at = null
+    where s.id = v_suite.id;
+  return jsonb_build_object('suite_id', v_suite.id, 'version_id', v_version.id, 'version', v_version.number,
+    'tests', cardinality(v_ids), 'changed', true);
+end $$;
+
+create function orbit.save_suite(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.save_suite(p_request) $$;
+comment on function orbit.save_suite is
+  'Saves a suite: {organization?, project?, key, name?, description?, document: {tests: [{key, request, …}], …}, dependencies: [{test, needs, kind}]}. Saving the same again changes nothing. Answers {suite_id, version_id, version, tests, changed}. OR001 malformed, OR003 not an editor, OR010 cycle.';
+grant execute on function orbit_private.save_suite to authenticated, service_role;
+grant execute on function orbit.save_suite to authenticated, service_role;
+
+revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

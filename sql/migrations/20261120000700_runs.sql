@@ -1,0 +1,419 @@
+-- Runs as callers know them: start, read, watch, cancel; and the context.
+
+-- Definer: it writes the queue, which is nobody's, after require_role().
+create function orbit_private.start_run(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_suite orbit.test_suites; v_version orbit.test_suite_versions; v_run orbit.test_runs; v_progress orbit_private.run_progress;
+  v_environment_id uuid; v_base bigint; v_chosen bigint[]; v_total int; v_unknown text; v_root record; v_below record; v_itself record;
+  v_keys text[] := case when jsonb_typeof(p_request #> '{selection,tests}') = 'array'
+                     then array(select jsonb_array_elements_text(p_request #> '{selection,tests}')) end;
+  v_tags jsonb := p_request #> '{selection,tags}';
+  v_rank float8; v_bad text;
+begin
+  -- The suite: by id, or by project and key.
+  if p_request ? 'suite_id' then
+    select * into v_suite from orbit.test_suites s where s.id = orbit_private.to_uuid(p_request ->> 'suite_id', 'suite_id');
+  else
+    select s.* into v_suite from orbit.test_suites s join orbit.projects p on p.id = s.project_id
+      where s.key = orbit_private.required(p_request, 'suite') and p.slug = orbit_private.slug(coalesce(p_request ->> 'project', 'default'))
+        and (orbit_private.caller_is_trusted() or s.organization_id = any (array(select orbit_private.my_organization_ids())));
+  end if;
+  if v_suite.id is null then
+    perform orbit_private.refuse('OR002', format('no suite %s', coalesce(p_request ->> 'suite_id', p_request ->> 'suite')), '',
+      'Save it first: orbit.save_suite, or `orbit run FILE`.');
+  end if;
+  perform orbit_private.require_role(v_suite.organization_id, 'editor');
+  select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
+
+  select k into v_bad from jsonb_object_keys(p_request) k where k not in ('suite_id', 'suite', 'project', 'environment', 'environment_id',
+    'variables', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by') limit 1;
+  if found then
+    perform orbit_private.refuse('OR001', format('unknown field %s', v_bad), '', 'See the comment of orbit.start_run.');
+  end if;
+  if coalesce((p_request ->> 'timeout')::float8, 1) <= 0 then
+    perform orbit_private.refuse('OR001', 'timeout is not more than zero seconds');
+  end if;
+  if coalesce((p_request ->> 'priority')::int, 0) not between -100 and 100 then
+    perform orbit_private.refuse('OR001', format('priority %s is not between -100 and 100', p_request ->> 'priority'));
+  end if;
+  if coalesce((p_request ->> 'concurrency')::int, 1) not between 1 and 10000 then
+    perform orbit_private.refuse('OR001', format('concurrency %s is not between 1 and 10000', p_request ->> 'concurrency'));
+  end if;
+  select min(s.key) into v_bad from jsonb_each_text(coalesce(p_request -> 'secrets', '{}')) s where s.value not like 'orbit.seal.v1.%';
+  if v_bad is not null then
+    perform orbit_private.refuse('OR001', format('the secret %s is not sealed', v_bad), '', 'Seal it with the project''s key before it is sent.');
+  end if;
+  if p_request ? 'environment_id' then
+    v_environment_id := orbit_private.to_uuid(p_request ->> 'environment_id', 'environment_id');
+  elsif p_request ->> 'environment' is not null then
+    select e.id into v_environment_id from orbit.environments e where e.project_id = v_suite.project_id and e.name = p_request ->> 'environment';
+    if not found then
+      perform orbit_private.refuse('OR002', format('no environment %s', p_request ->> 'environment'));
+    end if;
+  end if;
+
+  -- The selection: tests named, tests that carry one tag of every group given; with all they need, and the clean-up that belongs to them.
+  if v_keys is not null then
+    select min(k) into v_unknown from unnest(v_keys) k
+      where not exists (select from orbit.test_cases c where c.suite_id = v_suite.id and c.key = k and c.archived_at is null);
+    if v_unknown is not null then
+      perform orbit_private.refuse('OR002', format('no test %s in suite %s', v_unknown, v_suite.key));
+    end if;
+  end if;
+  if v_keys is null and v_tags is null then
+    v_chosen := array(select generate_series(0, cardinality(v_version.test_case_ids) - 1));
+  else
+    with recursive tests as (
+      select t.id, t.n - 1 as position, c.always, c.key, c.tags
+        from unnest(v_version.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id),
+    chosen (id) as (
+      select t.id from tests t
+        where (v_keys is null or t.key = any (v_keys))
+          and (v_tags is null or (
+            select bool_and(exists (select from jsonb_array_elements_text(g) tag where tag = any (t.tags || v_suite.tags)))
+              from jsonb_array_elements(v_tags) g))
+      union
+      select d.required_test_id from chosen c join orbit.test_dependencies d on d.dependent_test_id = c.id),
+    with_clean_up as (
+      select id from chosen
+      union
+      select t.id from tests t where t.always and exists (select from orbit.test_dependencies d where d.dependent_test_id = t.id)
+        and exists (select from chosen)
+        and not exists (select from orbit.test_dependencies d where d.dependent_test_id = t.id
+                          and not exists (select from chosen c where c.id = d.required_test_id)))
+    select array_agg(t.position order by t.position) into v_chosen from tests t join with_clean_up w on w.id = t.id;
+  end if;
+  v_total := coalesce(cardinality(v_chosen), 0);
+  if v_total = 0 then
+    perform orbit_private.refuse('OR005', 'the selection matches no test', format('suite %s has %s tests', v_suite.key, cardinality(v_version.test_case_ids)),
+      'Look at the names and tags: orbit validate --list FILE.');
+  end if;
+
+  perform orbit_private.ensure_partitions(v_now);
+  insert into orbit.test_runs (organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
+                               selection, variables, secrets, triggered_by, idempotency_key, created_by, created_at)
+    values (v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
+            coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
+            coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(p_request -> 'variables', '{}'),
+            coalesce(p_request -> 'secrets', '{}'), coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key',
+            (select auth.uid()), v_now)
+    on conflict (project_id, idempotency_key) do nothing returning * into v_run;
+  if v_run.id is null then
+    select * into v_run from orbit.test_runs r where r.project_id = v_suite.project_id and r.idempotency_key = p_request ->> 'idempotency_key';
+    return orbit_private.run_of(v_run) || jsonb_build_object('repeated', true);
+  end if;
+  if coalesce((p_request ->> 'private')::boolean, false) then
+    update orbit.test_runs r set lane = r.queue_no where r.id = v_run.id returning * into v_run;
+  end if;
+  v_base := v_run.queue_no << 20;
+  v_rank := extract(epoch from v_now) - v_run.priority * 60;  -- a priority is worth a minute a step: linear ageing, no updates
+
+  insert into orbit_private.run_progress (queue_no, run_id, total, remaining, fail_fast, deadline_at)
+    values (v_run.queue_no, v_run.id, v_total, v_total, v_run.fail_fast,
+            v_now + make_interval(secs => (p_request ->> 'timeout')::float8)) returning * into v_progress;
+
+  with chosen as (
+    select p as position, v_version.test_case_ids[p + 1] as id from unnest(v_chosen) p),
+  edges as (
+    select v_base + r.position as parent, v_base + k.position as child, not c.always or d.dependency_type <> 'order' as strict
+      from chosen k join orbit.test_dependencies d on d.dependent_test_id = k.id
+      join chosen r on r.id = d.required_test_id join orbit.test_cases c on c.id = k.id),
+  below as (
+    select e.parent, array_agg(e.child) filter (where e.strict) as strict, array_agg(e.child) filter (where not e.strict) as loose
+      from edges e group by e.parent),
+  above as (select e.child, count(*)::int as n from edges e group by e.child),
+  made as (
+    insert into orbit_private.job (id, lane, rank, test_case_id, pending, state, max_attempts, always, backoff, strict_children, loose_children)
+      select v_base + k.position, v_run.lane, v_rank + k.position * 1e-6, k.id, coalesce(a.n, 0),
+             case when a.n is null then 1 else 0 end, c.max_attempts, c.always, c.backoff,
+             coalesce(b.strict, '{}'), coalesce(b.loose, '{}')
+        from chosen k join orbit.test_cases c on c.id = k.id
+        left join above a on a.child = v_base + k.position left join below b on b.parent = v_base + k.position
+      returning id, lane, rank, state)
+  insert into orbit_private.ready (lane, rank, job_id)
+    select m.lane, m.rank, m.id from made m where m.state = 1 order by m.rank;
+
+  -- Tests that the suite says to skip end now, and with them what needs them.
+  for v_root in
+    select j.id, c.key, c.skip_reason, j.strict_children from orbit_private.job j join orbit.test_cases c on c.id = j.test_case_id
+      where j.id >= v_base and j.id < v_base + 1048576 and not c.enabled order by j.id
+  loop
+    v_below := orbit_private.skip_below(v_root.strict_children, 'skipped', 'dependency',
+                                        format('%s is skipped: %s', v_root.key, v_root.skip_reason), v_now);
+    v_itself := orbit_private.skip_below(array[v_root.id], 'skipped', null, v_root.skip_reason, v_now);
+    delete from orbit_private.ready y where y.job_id = v_root.id;
+    perform orbit_private.release(v_below.loose || v_itself.loose);
+  end loop;
+  select count(*) into v_total from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576;
+  update orbit_private.run_progress p set skipped = p.total - v_total, remaining = v_total, event_seq = 1
+    where p.queue_no = v_run.queue_no returning * into v_progress;
+  insert into orbit_private.run_event (queue_no, seq, at, payload)
+    values (v_run.queue_no, 1, v_now, jsonb_build_object('run', 'queued', 'counts', orbit_private.counts_of(v_progress)));
+  if v_progress.remaining = 0 then
+    perform orbit_private.finish_run(v_progress, v_now);
+    select * into v_run from orbit.test_runs r where r.id = v_run.id;
+  end if;
+  perform pg_notify('orbit_ready', v_run.lane::text);
+  return orbit_private.run_of(v_run);
+end $$;
+
+create function orbit.start_run(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
+comment on function orbit.start_run is
+  'Starts a run of a suite''s latest version and returns at once: {suite_id | suite, project?, environment? | environment_id?, variables?, secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
+
+-- Reading ----------------------------------------------------------------------------------------------------------------
+
+-- Definer: a run's live counters are in the queue. Callers come here with a run they may see (visible_run).
+create function orbit_private.run_of(p_run orbit.test_runs)
+returns jsonb language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('id', p_run.id, 'suite', s.name, 'suite_id', s.id, 'project', j.slug, 'environment', e.name,
+    'status', case when p.queue_no is null then p_run.status when p.stop_status in ('cancelled', 'timed_out') then 'cancelling'
+                   when p.started then 'running' else 'queued' end,
+    'reason', coalesce(p_run.reason, p.stop_reason), 'counts', coalesce(p_run.counts, orbit_private.counts_of(p)),
+    'created_at', p_run.created_at, 'started_at', p_run.started_at, 'finished_at', p_run.finished_at,
+    'duration', extract(epoch from p_run.finished_at - p_run.started_at)::float8,
+    'expected_duration', (select avg(extract(epoch from o.finished_at - o.started_at))::float8 from (
+        select r.finished_at, r.started_at from orbit.test_runs r
+          where r.suite_id = p_run.suite_id and r.status in ('passed', 'failed') and r.selection is not distinct from p_run.selection
+          order by r.created_at desc limit 5) o),
+    'event_seq', coalesce(p.event_seq, p_run.event_seq), 'queue_no', p_run.queue_no, 'lane', p_run.lane, 'version_id', p_run.version_id)
+  from orbit.test_suites s join orbit.projects j on j.id = s.project_id
+    left join orbit.environments e on e.id = p_run.environment_id
+    left join orbit_private.run_progress p on p.queue_no = p_run.queue_no
+  where s.id = p_run.suite_id
+$$;
+
+-- Definer: it answers "not found" alike for what is not there and for what is not the caller's.
+create function orbit_private.visible_run(p_request jsonb)
+returns orbit.test_runs language plpgsql stable security definer set search_path = '' as $$
+declare v_text text := orbit_private.required(p_request, 'run_id'); v_run orbit.test_runs; v_ids uuid[];
+begin
+  if v_text ~ '^[0-9a-f]{4,35}$' or v_text = 'last' then
+    -- Short ids, as git has them: the beginning of one; `last` is the newest.
+    v_ids := array(
+      select r.id from orbit.test_runs r
+        where (v_text = 'last' or r.id::text like v_text || '%')
+          and (orbit_private.caller_is_trusted() or r.organization_id = any (array(select orbit_private.my_organization_ids())))
+        order by r.created_at desc limit case v_text when 'last' then 1 else 2 end);
+    if cardinality(v_ids) > 1 then
+      perform orbit_private.refuse('OR001', format('more than one run id begins with %s', v_text), '', 'Give more of it.');
+    end if;
+    select r.* into v_run from orbit.test_runs r where r.id = v_ids[1];
+  else
+    select r.* into v_run from orbit.test_runs r where r.id = orbit_private.to_uuid(v_text, 'run_id')
+      and (orbit_private.caller_is_trusted() or r.organization_id = any (array(select orbit_private.my_organization_ids())));
+  end if;
+  if v_run.id is null then
+    perform orbit_private.refuse('OR002', case v_text when 'last' then 'there is no run yet' else format('no run %s', left(v_text, 60)) end, '',
+      'List the runs: orbit show');
+  end if;
+  return v_run;
+end $$;
+
+create function orbit.get_run(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$ select orbit_private.run_of(orbit_private.visible_run(p_request)) $$;
+comment on function orbit.get_run is 'A run by {run_id}: its id, the beginning of it, or `last`. OR002 where there is none.';
+
+create function orbit.list_runs(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$
+  select coalesce(jsonb_agg(orbit_private.run_of(r) order by r.created_at desc), '[]') from (
+    select r.* from orbit.test_runs r join orbit.projects p on p.id = r.project_id
+      where (p_request ->> 'project' is null or p.slug = orbit_private.slug(p_request ->> 'project'))
+        and (p_request ->> 'status' is null or r.status = p_request ->> 'status')
+        and (p_request ->> 'before' is null or r.created_at < (p_request ->> 'before')::timestamptz)
+      order by r.created_at desc limit least(coalesce((p_request ->> 'limit')::int, 20), 200)) r
+$$;
+comment on function orbit.list_runs is 'The newest runs: {project?, status?, before?, limit? = 20, at most 200}.';
+
+create function orbit.list_results(p_request jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+declare
+  v_run orbit.test_runs := orbit_private.visible_run(p_request);
+  v_details boolean := coalesce((p_request ->> 'details')::boolean, false); v_rows jsonb; v_from timestamptz := v_run.created_at;
+begin
+  -- The run's start bounds the partitions at planning time.
+  execute format($q$
+    select coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'run_id', r.run_id, 'position', r.position, 'key', c.key, 'name', c.name,
+        'test_case_id', r.test_case_id, 'status', r.status, 'category', r.category, 'reason', r.reason, 'duration', r.duration_ms / 1000.0,
+        'started_at', r.started_at, 'finished_at', r.created_at, 'attempts', r.attempts, 'worker', r.worker_id::text,
+        'failures', coalesce(d.failures, '[]'), 'previous_attempts', coalesce(d.previous_attempts, '[]'))
+        || case when $3 then jsonb_build_object('exchange', d.exchange) else '{}' end order by r.position), '[]')
+      from (select * from orbit.test_results r where r.run_id = $1 and r.created_at >= %L and r.position > $2
+              and ($5 is null or r.status = any ($5)) order by r.position limit $4) r
+      join orbit.test_cases c on c.id = r.test_case_id
+      left join orbit.test_result_details d on d.run_id = r.run_id and d.position = r.position and d.created_at >= %L
+        and d.created_at = r.created_at and d.status = r.status$q$, v_from, v_from)
+    into v_rows using v_run.id, coalesce((p_request ->> 'after')::int, -1), v_details, least(coalesce((p_request ->> 'limit')::int, 1000), 10000),
+      case when jsonb_typeof(p_request -> 'status') = 'array' then array(select jsonb_array_elements_text(p_request -> 'status')) end;
+  return v_rows;
+end $$;
+comment on function orbit.list_results is 'Final results of a run in the suite''s order: {run_id, after? (position), limit? = 1000, status?: [..], details? (with exchange)}.';
+
+-- Definer: the event log is not readable directly; the run is.
+create function orbit_private.events_of(p_run orbit.test_runs, p_after bigint, p_limit int)
+returns jsonb language sql stable security definer set search_path = '' as $$
+  with rows as (
+    select * from orbit_private.run_event e where e.queue_no = p_run.queue_no and e.seq > p_after order by e.seq limit p_limit),
+  keys as (
+    select t.n - 1 as position, c.key from orbit.test_suite_versions v
+      cross join unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id where v.id = p_run.version_id),
+  spread as (
+    select r.seq, r.at, 1 as part, 0 as n, 'run_started' as kind, null::int as position, null::text as status, null::text as reason,
+           null::float8 as duration, null::int as attempt, null::jsonb as counts from rows r where r.payload ? 'began'
+    union all
+    select r.seq, r.at, 2, f.n, 'test_finished', (f.t ->> 0)::int, f.t ->> 1, coalesce(f.t ->> 4, r.payload ->> 'reason'), (f.t ->> 2)::float8, (f.t ->> 3)::int, null
+      from rows r cross join jsonb_array_elements(r.payload -> 'finished') with ordinality f (t, n)
+    union all
+    select r.seq, r.at, 3, f.n, 'test_retried', (f.t ->> 0)::int, f.t ->> 1, f.t ->> 4, (f.t ->> 2)::float8, (f.t ->> 3)::int, null
+      from rows r cross join jsonb_array_elements(r.payload -> 'retried') with ordinality f (t, n)
+    union all
+    select r.seq, r.at, 4, f.n, 'test_started', (f.t ->> 0)::int, null, null, null, (f.t ->> 1)::int, null
+      from rows r cross join jsonb_array_elements(r.payload -> 'started') with ordinality f (t, n)
+    union all
+    select r.seq, r.at, 5, 0, case r.payload ->> 'run' when 'queued' then 'run_queued' when 'cancelling' then 'run_cancelling' else 'run_finished' end,
+           null, r.payload ->> 'run', r.payload ->> 'reason', null, null, r.payload -> 'counts' from rows r where r.payload ? 'run')
+  select coalesce(jsonb_agg(jsonb_build_object('seq', s.seq, 'kind', s.kind, 'at', s.at, 'run_id', p_run.id, 'key', k.key, 'position', s.position,
+      'status', s.status, 'reason', s.reason, 'duration', s.duration, 'attempt', s.attempt, 'counts', s.counts) order by s.seq, s.part, s.n), '[]')
+    from spread s left join keys k on k.position = s.position
+$$;
+
+create function orbit.read_events(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$
+  select orbit_private.events_of(orbit_private.visible_run(p_request), coalesce((p_request ->> 'after')::bigint, 0),
+                                 least(coalesce((p_request ->> 'limit')::int, 500), 5000))
+$$;
+comment on function orbit.read_events is 'Events of a run after a number: {run_id, after? = 0, limit? = 500 statements}. What one statement made happen shares a seq; none is missing between two seqs.';
+
+-- Stopping -----------------------------------------------------------------------------------------------------------------
+
+-- Definer: it writes the queue. Also the way in for deadlines (tick).
+create function orbit_private.stop_run(p_queue_no bigint, p_status text, p_reason text, p_now timestamptz)
+returns boolean language plpgsql security definer set search_path = '' as $$
+declare v_progress orbit_private.run_progress;
+begin
+  update orbit_private.run_progress p set stop_status = p_status, stop_reason = p_reason, event_seq = p.event_seq + 1
+    where p.queue_no = p_queue_no and coalesce(p.stop_status, 'fail_fast') = 'fail_fast' returning * into v_progress;
+  if not found then return false; end if;
+  insert into orbit_private.run_event (queue_no, seq, at, payload)
+    values (p_queue_no, v_progress.event_seq, p_now, jsonb_build_object('run', 'cancelling', 'reason', p_reason));
+  update orbit.test_runs r set status = 'cancelling', reason = p_reason where r.queue_no = p_queue_no;
+  perform orbit_private.sweep(p_queue_no, p_now);
+  perform pg_notify('orbit_run', p_queue_no::text);
+  return true;
+end $$;
+comment on function orbit_private.stop_run is 'Stops a run: what waits ends now, what runs is told. False where it is finished or being stopped already.';
+
+create function orbit_private.cancel_run(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_run orbit.test_runs := orbit_private.visible_run(p_request); v_done boolean;
+begin
+  perform orbit_private.require_role(v_run.organization_id, 'editor');
+  v_done := orbit_private.stop_run(v_run.queue_no, 'cancelled', coalesce(p_request ->> 'reason', 'cancelled'), clock_timestamp());
+  return orbit_private.run_of(orbit_private.visible_run(jsonb_build_object('run_id', v_run.id))) || jsonb_build_object('changed', v_done);
+end $$;
+
+create function orbit.cancel_run(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.cancel_run(p_request) $$;
+comment on function orbit.cancel_run is 'Cancels a run: {run_id, reason?}. What waits is cancelled at once, what runs as soon as its worker hears of it. Answers the run and `changed`; cancelling a finished run changes nothing.';
+
+-- The context --------------------------------------------------------------------------------------------------------------
+
+create function orbit.get_context(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$
+  select jsonb_build_object('run_id', r.id, 'shared_auth_tokens', orbit_private.context_of(r.queue_no, 'token'),
+      'shared_variables', orbit_private.context_of(r.queue_no, 'variable') , 'captured_data', orbit_private.context_of(r.queue_no, 'captured'),
+      'test_order', orbit_private.test_order_of(r.version_id), 'variables', r.variables, 'secrets', r.secrets,
+      'expires_at', coalesce(r.finished_at, clock_timestamp()) + interval '24 hours')
+    from orbit_private.visible_run(p_request) r
+$$;
+comment on function orbit.get_context is 'The context of a run by {run_id}: shared_auth_tokens, shared_variables, captured_data by test, test_order, the run''s variables; secret values are sealed.';
+
+-- Definer: it writes the context, after require_role().
+create function orbit_private.put_context(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_run orbit.test_runs := orbit_private.visible_run(p_request); v_version bigint; v_bad text; v_count int;
+begin
+  perform orbit_private.require_role(v_run.organization_id, 'editor');
+  select min(format('%s %s', e ->> 'kind', e ->> 'name')) into v_bad from jsonb_array_elements(coalesce(p_request -> 'entries', '[]')) e
+    where coalesce(e ->> 'kind', '') not in ('token', 'variable', 'captured') or coalesce(e ->> 'name', '') = ''
+       or ((e ->> 'kind') = 'captured') <> (coalesce(e ->> 'producer', '') <> '')
+       or (coalesce((e ->> 'secret')::boolean, false) and coalesce(e ->> 'value', '') not like 'orbit.seal.v1.%');
+  if v_bad is not null then
+    perform orbit_private.refuse('OR001', format('the entry %s is malformed', v_bad), '',
+      'An entry is {kind: token | variable | captured, producer: the test''s key if captured, name, value, secret?}; a secret''s value is sealed.');
+  end if;
+  update orbit_private.run_progress p set event_seq = p.event_seq + 1, context_version = p.event_seq + 1
+    where p.queue_no = v_run.queue_no returning p.context_version into v_version;
+  if not found then
+    perform orbit_private.refuse('OR004', 'the run is finished', '', 'A context takes values while its run goes on.');
+  end if;
+  insert into orbit_private.run_event (queue_no, seq, at, payload) values (v_run.queue_no, v_version, clock_timestamp(), '{"context": true}');
+  insert into orbit_private.context_entry as o (queue_no, kind, producer, name, value, secret, version)
+    select distinct on (e ->> 'kind', coalesce(e ->> 'producer', ''), e ->> 'name')
+           v_run.queue_no, e ->> 'kind', coalesce(e ->> 'producer', ''), e ->> 'name', coalesce(e -> 'value', 'null'),
+           coalesce((e ->> 'secret')::boolean, false), v_version
+      from jsonb_array_elements(coalesce(p_request -> 'entries', '[]')) with ordinality x (e, n)
+      order by e ->> 'kind', coalesce(e ->> 'producer', ''), e ->> 'name', n desc
+    on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret, version = excluded.version,
+      worker_id = null, updated_at = now(), expires_at = excluded.expires_at;
+  get diagnostics v_count = row_count;
+  return jsonb_build_object('version', v_version, 'entries', v_count);
+end $$;
+
+create function orbit.put_context(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.put_context(p_request) $$;
+comment on function orbit.put_context is 'Writes entries of a run''s context: {run_id, entries: [{kind: token|variable|captured, producer?, name, value, secret?}]}. The last mention of a name counts. OR004 once the run is finished.';
+
+-- Definer: which requirements are met is in the queue and in the results.
+create function orbit_private.resolve_dependencies(p_request jsonb)
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
+declare v_run orbit.test_runs := orbit_private.visible_run(p_request); v_test orbit.test_cases; v_needs jsonb;
+begin
+  select c.* into v_test from orbit.test_cases c
+    where c.suite_id = v_run.suite_id and c.key = orbit_private.required(p_request, 'test') and c.archived_at is null;
+  if not found then
+    perform orbit_private.refuse('OR002', format('no test %s in the run''s suite', p_request ->> 'test'));
+  end if;
+  select coalesce(jsonb_agg(jsonb_build_object('test', c.key, 'kind', d.dependency_type, 'status', coalesce(r.status, 'waiting'),
+           'captured', (select jsonb_object_agg(e.name, e.value) from orbit_private.context_entry e
+                          where e.queue_no = v_run.queue_no and e.kind = 'captured' and e.producer = c.key)) order by c.key), '[]')
+    into v_needs
+    from orbit.test_dependencies d join orbit.test_cases c on c.id = d.required_test_id
+    left join lateral (select t.status from orbit.test_results t where t.run_id = v_run.id and t.test_case_id = c.id
+                         and t.created_at >= v_run.created_at limit 1) r on true
+    where d.dependent_test_id = v_test.id;
+  return jsonb_build_object('test', v_test.key, 'needs', v_needs,
+    'is_ready', not exists (select from jsonb_array_elements(v_needs) n where n ->> 'status' not in ('passed', 'passed_on_retry')),
+    'is_impossible', exists (select from jsonb_array_elements(v_needs) n where n ->> 'status' not in ('passed', 'passed_on_retry', 'waiting')));
+end $$;
+
+create function orbit.resolve_dependencies(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$ select orbit_private.resolve_dependencies(p_request) $$;
+comment on function orbit.resolve_dependencies is 'What a test of a run waits for: {run_id, test} → {test, needs: [{test, kind, status, captured}], is_ready, is_impossible}.';
+
+-- Definer: contexts are nobody's rows; cleaning them up is allowed to administrative roles and to orbit_runner.tick().
+create function orbit_private.cleanup_expired_contexts(p_now timestamptz default now())
+returns int language plpgsql security definer set search_path = '' as $$
+declare v_count int;
+begin
+  delete from orbit_private.context_entry e where e.expires_at < p_now
+    and not exists (select from orbit_private.run_progress p where p.queue_no = e.queue_no);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+comment on function orbit_private.cleanup_expired_contexts is 'Deletes context entries past their 24 hours, unless their run still goes on; returns how many.';
+
+create function orbit.cleanup_expired_contexts(p_request jsonb default '{}')
+returns jsonb language sql set search_path = '' as $$ select jsonb_build_object('deleted', orbit_private.cleanup_expired_contexts()) $$;
+comment on function orbit.cleanup_expired_contexts is 'Deletes expired context entries now: {} → {deleted}. Administrative roles only; workers do it on their own.';
+
+grant execute on function orbit_private.start_run, orbit_private.run_of, orbit_private.visible_run, orbit_private.events_of, orbit_private.cancel_run,
+  orbit_private.put_context, orbit_private.resolve_dependencies to authenticated, service_role;
+grant execute on function orbit.start_run, orbit.get_run, orbit.list_runs, orbit.list_results, orbit.read_events, orbit.cancel_run,
+  orbit.get_context, orbit.put_context, orbit.resolve_dependencies to authenticated, service_role;
+grant execute on function orbit_private.cleanup_expired_contexts, orbit.cleanup_expired_contexts to service_role;
+
+revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -1,0 +1,343 @@
+-- What a runner calls. All SECURITY DEFINER: the role orbit_runner has no table privilege at all, only EXECUTE on these.
+
+create function orbit_runner.register_worker(p_name text, p_slots int, p_capabilities text[] default '{http}', p_version text default null)
+returns bigint language sql security definer set search_path = '' as $$
+  insert into orbit_private.worker (name, slots, capabilities, version) values (p_name, p_slots, p_capabilities, p_version) returning id
+$$;
+comment on function orbit_runner.register_worker is 'A new worker; its id fences everything it reports.';
+
+create function orbit_runner.heartbeat(p_worker bigint, p_runs bigint[] default '{}')
+returns table (alive boolean, stopping bigint[]) language plpgsql security definer set search_path = '' as $$
+-- Says that the worker lives, and hears which of the runs (queue_no) it works for are being stopped.
+begin
+  update orbit_private.worker w set seen_at = clock_timestamp() where w.id = p_worker;
+  alive := found;
+  -- A run that is no longer in progress has nothing left that this worker could hold.
+  select array_agg(q) into stopping from unnest(p_runs) q
+    where not exists (select from orbit_private.run_progress p where p.queue_no = q and coalesce(p.stop_status, 'fail_fast') = 'fail_fast');
+  return next;
+end $$;
+comment on function orbit_runner.heartbeat is 'Renews the lease of all that the worker holds. alive is false where it was given up for lost: it must register anew, and what it held is another''s.';
+
+create function orbit_runner.load_run(p_queue_no bigint)
+returns jsonb language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('run_id', r.id, 'queue_no', r.queue_no, 'created_at', r.created_at, 'version_id', r.version_id,
+    'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', r.variables, 'secrets', r.secrets,
+    'context_version', coalesce(g.context_version, 0),
+    'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret))
+                           from orbit_private.context_entry c where c.queue_no = r.queue_no), '[]'))
+  from orbit.test_runs r join orbit.test_suites s on s.id = r.suite_id join orbit.projects p on p.id = r.project_id
+    join orbit.test_suite_versions v on v.id = r.version_id left join orbit.environments e on e.id = r.environment_id
+    left join orbit_private.run_progress g on g.queue_no = r.queue_no
+  where r.queue_no = p_queue_no
+$$;
+comment on function orbit_runner.load_run is 'All that a worker needs to know of a run, once: its document, variables, and the context so far.';
+
+create function orbit_runner.held_jobs(p_worker bigint)
+returns table (job_id bigint, attempt smallint) language sql stable security definer set search_path = '' as $$
+  select j.id, j.attempt from orbit_private.job j where j.state = 2 and j.worker_id = p_worker
+$$;
+comment on function orbit_runner.held_jobs is 'What the worker holds: asked after a reply was lost, so that nothing claimed in it is forgotten.';
+
+create function orbit_runner.advance(
+  p_worker bigint, p_lane bigint, p_want int,
+  p_jobs bigint[] default '{}', p_attempts smallint[] default '{}', p_statuses text[] default '{}', p_durations real[] default '{}',
+  p_extras jsonb[] default '{}',
+  p_low float8 default '-infinity', p_known_runs bigint[] default '{}', p_known_versions bigint[] default '{}')
+returns table (kind text, job_id bigint, attempt smallint, rank float8, payload jsonb)
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+-- One round trip of a worker: records what ended, unlocks or skips what depended on it, shares what was captured, moves the run on,
+-- and hands out up to p_want ready jobs of the lane.
+--
+-- Reported: parallel arrays. A status is passed, failed, errored, timed_out, cancelled, or lost (its worker died). An extra is null or
+-- {category, reason, retryable, failures, exchange, captures: [{name, value, share, secret}], started_at}. Durations in seconds.
+--
+-- Rows of the answer, by kind:
+--   job      job_id, attempt, rank         to be run
+--   stale    job_id, attempt               was reported, but is no longer this worker's: ignored
+--   context  job_id = queue_no, payload    {version, entries: [[kind, producer, name, value, secret], …]} newer than was known
+--   stop     job_id = queue_no             this run is being stopped
+--   done     job_id = queue_no, payload    {status}: this run has just been finished
+--   next     rank                          when the lane's next job is due (seconds since the epoch)
+--   unknown                                the worker is not registered (any more): nothing was handed out
+declare
+  v_now timestamptz := clock_timestamp();
+  v_epoch float8 := extract(epoch from v_now);
+  v_count int := coalesce(cardinality(p_jobs), 0);
+  v_ended bigint[]; v_statuses text[]; v_again bigint[]; v_release bigint[]; v_touched bigint[]; v_below bigint[]; v_blockers bigint[]; v_blocked bigint[];
+  v_skipped bigint[]; v_claimed bigint[]; v_ranks float8[]; v_tries smallint[];
+  v_runs bigint[]; v_run bigint; v_root record; v_gone record; v_progress orbit_private.run_progress; v_events jsonb; v_stop boolean;
+begin
+  if v_count > 0 then
+    -- 1. Lock, in one ordered pass, all that may be written: what is reported, its children, and below what did not pass everything.
+    select array_agg(c) into v_touched
+      from orbit_private.job j cross join lateral unnest(j.strict_children || j.loose_children) c where j.id = any (p_jobs);
+    if exists (select from unnest(p_statuses) s where s <> 'passed') then
+      with recursive below (id) as (
+        select unnest(j.strict_children) from unnest(p_jobs, p_statuses) r (id, status) join orbit_private.job j on j.id = r.id
+          where r.status <> 'passed'
+        union
+        select unnest(j.strict_children) from below b join orbit_private.job j on j.id = b.id)
+      select array_agg(x.id) into v_below from (
+        select b.id from below b
+        union all
+        select unnest(j.loose_children) from below b join orbit_private.job j on j.id = b.id) x;
+    end if;
+    perform 1 from orbit_private.job j where j.id = any (p_jobs || v_touched || v_below) order by j.id for update;
+
+    -- 2. Another attempt for what may have one. A lost worker's job goes back at once, three times; it uses up no retry of the test's.
+    if exists (select from unnest(p_statuses, p_extras) r (status, extra) where r.status = 'lost' or (r.extra ->> 'retryable')::boolean) then
+      with again as (
+        update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + (r.status = 'lost')::int,
+            rank = v_epoch + case when r.status = 'lost' then 0
+              else least(j.backoff[2], j.backoff[1] * j.backoff[3] ^ (j.attempt - j.losses - 1)) * (0.75 + random() / 2) end,
+            previous_attempts = coalesce(j.previous_attempts, '[]') || jsonb_build_object('number', j.attempt, 'status', r.status,
+              'reason', r.extra ->> 'reason', 'category', r.extra ->> 'category', 'duration', r.duration,
+              'failures', coalesce(r.extra -> 'failures', '[]'), 'worker', p_worker::text)
+          from unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)
+          where j.id = r.id and j.state = 2 and j.worker_id = p_worker and j.attempt = r.attempt
+            and case when r.status = 'lost' then j.losses < 2
+                     else r.status <> 'passed' and (r.extra ->> 'retryable')::boolean and j.attempt - j.losses < j.max_attempts end
+          returning j.id, j.lane, j.rank),
+      listed as (insert into orbit_private.ready (lane, rank, job_id) select a.lane, a.rank, a.id from again a)
+      select array_agg(a.id) into v_again from again a;
+    end if;
+
+    -- 3. The rest is final: the job leaves the queue and its result enters the history in one statement, so there is exactly one.
+    with reported as (
+      select * from unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)),
+    gone as (
+      delete from orbit_private.job j using reported r
+        where j.id = r.id and j.state = 2 and j.worker_id = p_worker and j.attempt = r.attempt
+        returning j.id, j.test_case_id, j.attempt, j.losses, j.strict_children, j.loose_children, j.previous_attempts, r.duration, r.extra,
+          case when r.status = 'lost' then 'errored'
+               when r.status = 'passed' and j.attempt - j.losses > 1 then 'passed_on_retry' else r.status end as status),
+    written as (
+      insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id, environment_id,
+                                      category, reason, duration_ms, attempts, started_at, worker_id)
+        select r.id, (g.id & 1048575)::int, v_now, g.status, r.organization_id, r.project_id, g.test_case_id, r.environment_id,
+               g.extra ->> 'category', g.extra ->> 'reason', g.duration * 1000, g.attempt, v_now - make_interval(secs => g.duration), p_worker
+          from gone g join orbit.test_runs r on r.queue_no = g.id >> 20),
+    detailed as (
+      insert into orbit.test_result_details (run_id, position, created_at, status, organization_id, failures, exchange, previous_attempts)
+        select r.id, (g.id & 1048575)::int, v_now, g.status, r.organization_id, g.extra -> 'failures', g.extra -> 'exchange', g.previous_attempts
+          from gone g join orbit.test_runs r on r.queue_no = g.id >> 20
+          where g.extra is not null and (g.extra ? 'failures' or g.extra ? 'exchange') or g.previous_attempts is not null)
+    select array_agg(g.id), array_agg(g.status),
+           (select array_agg(c) from gone h cross join lateral unnest(
+               case when h.status in ('passed', 'passed_on_retry') then h.strict_children || h.loose_children else h.loose_children end) c),
+           (select array_agg(h.id order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c where h.status not in ('passed', 'passed_on_retry')),
+           (select array_agg(c order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c where h.status not in ('passed', 'passed_on_retry'))
+      into v_ended, v_statuses, v_release, v_blockers, v_blocked from gone g;
+
+    if cardinality(coalesce(v_ended, '{}')) + cardinality(coalesce(v_again, '{}')) < v_count then
+      return query select 'stale', r.id, r.attempt, null::float8, null::jsonb from unnest(p_jobs, p_attempts) r (id, attempt)
+        where r.id <> all (coalesce(v_ended, '{}')) and r.id <> all (coalesce(v_again, '{}'));
+    end if;
+
+    -- 4. What strictly needed a test that did not pass is skipped, and says because of which.
+    if v_blocked is not null then
+      for v_root in
+        select b.id, c.key, (array_agg(e.status))[1] as status, array_agg(b.child) as children
+          from unnest(v_blockers, v_blocked) b (id, child) join unnest(v_ended, v_statuses) e (id, status) on e.id = b.id
+          join orbit.test_runs r on r.queue_no = b.id >> 20 join orbit.test_suite_versions v on v.id = r.version_id
+          join orbit.test_cases c on c.id = v.test_case_ids[(b.id & 1048575) + 1]
+          group by b.id, c.key order by b.id
+      loop
+        v_gone := orbit_private.skip_below(v_root.children, 'skipped', 'dependency',
+          format('%s %s', v_root.key, case v_root.status when 'timed_out' then 'timed out' when 'cancelled' then 'was cancelled'
+                                                         when 'errored' then 'reached no verdict' else v_root.status end), v_now);
+        v_skipped := v_skipped || v_gone.ids;
+        v_release := v_release || v_gone.loose;
+      end loop;
+    end if;
+
+    -- 5. What has nothing left to wait for becomes ready; this very call may hand it out.
+    if v_release is not null then
+      perform orbit_private.release(v_release);
+    end if;
+  end if;
+
+  -- 6. Claim. The bounds are variables, not function calls, so that the index stops at what is due; p_low lets a worker pass over
+  --    entries that are dead but not yet vacuumed (it starts again from the beginning several times a second).
+  if p_want > 0 then
+    perform 1 from orbit_private.worker w where w.id = p_worker for key share;
+    if not found then
+      return query select 'unknown', null::bigint, null::smallint, null::float8, null::jsonb;
+    else
+      with due as (
+        delete from orbit_private.ready y where y.ctid = any (array(
+            select x.ctid from orbit_private.ready x where x.lane = p_lane and x.rank >= p_low and x.rank <= v_epoch
+              order by x.rank limit p_want for update skip locked))
+          returning y.job_id),
+      taken as (
+        update orbit_private.job j set state = 2, worker_id = p_worker, attempt = j.attempt + 1
+          from due d where j.id = d.job_id returning j.id, j.attempt, j.rank)
+      select array_agg(t.id order by t.rank), array_agg(t.attempt order by t.rank), array_agg(t.rank order by t.rank)
+        into v_claimed, v_tries, v_ranks from taken t;
+    end if;
+  end if;
+
+  -- 7. Each run touched: counters, events, context, and whether that was the last of it. Progress is locked last, in order.
+  select array_agg(distinct i >> 20 order by i >> 20) into v_runs from unnest(v_ended || v_again || v_skipped || v_claimed) i;
+  foreach v_run in array coalesce(v_runs, '{}') loop
+    with mine as (
+      select e.status from unnest(v_ended, v_statuses) e (id, status) where e.id >> 20 = v_run),
+    sums as (
+      select count(*)::int as ended, count(*) filter (where m.status = 'passed')::int as passed,
+             count(*) filter (where m.status = 'passed_on_retry')::int as passed_on_retry, count(*) filter (where m.status = 'failed')::int as failed,
+             count(*) filter (where m.status = 'errored')::int as errored, count(*) filter (where m.status = 'timed_out')::int as timed_out,
+             count(*) filter (where m.status = 'cancelled')::int as cancelled,
+             (select count(*)::int from unnest(v_skipped) i where i >> 20 = v_run) as skipped,
+             (select count(*)::int from unnest(v_again) i where i >> 20 = v_run) as again,
+             (select count(*)::int from unnest(v_claimed) i where i >> 20 = v_run) as claimed
+        from mine m)
+    update orbit_private.run_progress p set
+        remaining = p.remaining - s.ended - s.skipped, running = p.running - s.ended - s.again + s.claimed, passed = p.passed + s.passed,
+        passed_on_retry = p.passed_on_retry + s.passed_on_retry, failed = p.failed + s.failed, errored = p.errored + s.errored,
+        timed_out = p.timed_out + s.timed_out, cancelled = p.cancelled + s.cancelled, skipped = p.skipped + s.skipped,
+        event_seq = p.event_seq + 1,
+        stop_status = case when p.fail_fast and p.stop_status is null and s.failed + s.errored + s.timed_out > 0 then 'fail_fast' else p.stop_status end,
+        stop_reason = case when p.fail_fast and p.stop_status is null and s.failed + s.errored + s.timed_out > 0
+                           then 'the run ends at its first failure' else p.stop_reason end
+      from sums s where p.queue_no = v_run returning p.* into v_progress;
+
+    v_events := jsonb_build_object('counts', orbit_private.counts_of(v_progress));
+    if v_claimed is not null then
+      v_events := v_events || jsonb_build_object('started', (
+        select jsonb_agg(jsonb_build_array(c.id & 1048575, c.attempt)) from unnest(v_claimed, v_tries) c (id, attempt) where c.id >> 20 = v_run));
+      if not v_progress.started then
+        update orbit_private.run_progress p set started = true where p.queue_no = v_run;
+        update orbit.test_runs r set status = case r.status when 'queued' then 'running' else r.status end, started_at = coalesce(r.started_at, v_now)
+          where r.queue_no = v_run;
+        v_events := v_events || '{"began": true}';
+      end if;
+    end if;
+    if v_count > 0 then
+      v_events := v_events || jsonb_strip_nulls(jsonb_build_object(
+        'finished', (
+          select jsonb_agg(x.event) from (
+            select jsonb_build_array(e.id & 1048575, e.status, r.duration, r.attempt, left(r.extra ->> 'reason', 300)) as event
+              from unnest(v_ended, v_statuses) e (id, status)
+              join unnest(p_jobs, p_attempts, p_durations, p_extras) r (id, attempt, duration, extra) on r.id = e.id where e.id >> 20 = v_run
+            union all
+            select jsonb_build_array(i & 1048575, 'skipped', 0, 0, null) from unnest(v_skipped) i where i >> 20 = v_run) x),
+        'retried', (
+          select jsonb_agg(jsonb_build_array(i & 1048575, r.status, r.duration, r.attempt, left(r.extra ->> 'reason', 300)))
+            from unnest(v_again) i join unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)
+              on r.id = i where i >> 20 = v_run)));
+      if exists (select from unnest(p_extras) x where x ? 'captures') then
+        with given as (
+          select (r.id & 1048575)::int as position, c as capture, n
+            from unnest(p_jobs, p_extras) r (id, extra) cross join jsonb_array_elements(r.extra -> 'captures') with ordinality x (c, n)
+            where r.id >> 20 = v_run and r.id = any (v_ended)),
+        named as (
+          select 'captured' as kind, k.key as producer, g.capture, g.position, g.n
+            from given g join orbit.test_runs t on t.queue_no = v_run join orbit.test_suite_versions v on v.id = t.version_id
+            join orbit.test_cases k on k.id = v.test_case_ids[g.position + 1]
+          union all
+          select g.capture ->> 'share', '', g.capture, g.position, g.n from given g where g.capture ->> 'share' is not null)
+        insert into orbit_private.context_entry (queue_no, kind, producer, name, value, secret, version, worker_id)
+          select distinct on (n.kind, n.producer, n.capture ->> 'name') v_run, n.kind, n.producer, n.capture ->> 'name', coalesce(n.capture -> 'value', 'null'),
+                 coalesce((n.capture ->> 'secret')::boolean, false), v_progress.event_seq, p_worker
+            from named n order by n.kind, n.producer, n.capture ->> 'name', n.position desc, n.n desc
+          on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret,
+            version = excluded.version, worker_id = excluded.worker_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
+        update orbit_private.run_progress p set context_version = p.event_seq where p.queue_no = v_run returning p.* into v_progress;
+      end if;
+    end if;
+    insert into orbit_private.run_event (queue_no, seq, at, payload) values (v_run, v_progress.event_seq, v_now, v_events);
+
+    v_stop := v_progress.stop_status is not null;
+    if v_progress.remaining = 0 then
+      return query select 'done', v_run, null::smallint, null::float8, jsonb_build_object('status', orbit_private.finish_run(v_progress, v_now));
+      continue;
+    elsif v_stop then
+      declare
+        v_keep boolean := v_progress.stop_status = 'fail_fast';
+        v_given_up bigint[] := (select array_agg(c) from unnest(v_claimed) c where c >> 20 = v_run
+            and (not v_keep or exists (select from orbit_private.job j where j.id = c and not j.always)));
+        v_status text := orbit_private.sweep(v_run, v_now, coalesce(v_given_up, '{}'));
+      begin
+        select array_agg(c.id order by c.n), array_agg(c.attempt order by c.n), array_agg(c.rank order by c.n) into v_claimed, v_tries, v_ranks
+          from unnest(v_claimed, v_tries, v_ranks) with ordinality c (id, attempt, rank, n) where c.id <> all (coalesce(v_given_up, '{}'));
+        if v_status is not null then
+          return query select 'done', v_run, null::smallint, null::float8, jsonb_build_object('status', v_status);
+          continue;
+        elsif not v_keep then
+          return query select 'stop', v_run, null::smallint, null::float8, null::jsonb;
+        end if;
+      end;
+    end if;
+
+    -- The context that the worker does not have yet, for the runs it is given work of. What it wrote itself it knows.
+    if v_claimed is not null and v_progress.context_version > coalesce(
+         (select k.version from unnest(p_known_runs, p_known_versions) k (run, version) where k.run = v_run), 0)
+       and exists (select from unnest(v_claimed) c where c >> 20 = v_run) then
+      return query select 'context', v_run, null::smallint, null::float8, jsonb_build_object('version', v_progress.context_version, 'entries', coalesce((
+          select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret)) from orbit_private.context_entry c
+            where c.queue_no = v_run and c.worker_id is distinct from p_worker
+              and c.version > coalesce((select k.version from unnest(p_known_runs, p_known_versions) k (run, version) where k.run = v_run), 0)), '[]'));
+    end if;
+  end loop;
+
+  if v_claimed is not null then
+    return query select 'job', c.id, c.attempt, c.rank, null::jsonb from unnest(v_claimed, v_tries, v_ranks) c (id, attempt, rank);
+  end if;
+  if p_want > coalesce(cardinality(v_claimed), 0) then
+    return query select 'next', null::bigint, null::smallint, x.rank, null::jsonb
+      from orbit_private.ready x where x.lane = p_lane order by x.rank limit 1;
+  end if;
+end $$;
+comment on function orbit_runner.advance is 'One round trip of a worker: outcomes in, jobs out. See its body for the rows of the answer.';
+
+create function orbit_runner.tick(p_lease interval default '10 seconds', p_now timestamptz default null)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+-- Housekeeping, called by any worker every second or so; one at a time does it. One lost worker a call, so that locks are taken in the
+-- order jobs → progress once; `more` asks to be called again at once.
+declare v_now timestamptz := coalesce(p_now, clock_timestamp()); v_dead record; v_jobs bigint[]; v_attempts smallint[]; v_late int := 0; v_run record;
+begin
+  if not pg_try_advisory_xact_lock(hashtext('orbit_runner.tick')) then
+    return jsonb_build_object('busy', true);
+  end if;
+  delete from orbit_private.worker w
+    where w.id = (select o.id from orbit_private.worker o where o.seen_at < v_now - p_lease order by o.id limit 1 for update skip locked)
+    returning w.id, w.name into v_dead;
+  if v_dead.id is not null then
+    select array_agg(j.id), array_agg(j.attempt) into v_jobs, v_attempts from orbit_private.job j where j.state = 2 and j.worker_id = v_dead.id;
+    if v_jobs is not null then
+      perform orbit_runner.advance(v_dead.id, 0, 0, v_jobs, v_attempts, array_fill('lost'::text, array[cardinality(v_jobs)]),
+        array_fill(0::real, array[cardinality(v_jobs)]),
+        array_fill(jsonb_build_object('category', 'runner_lost', 'reason', format('its worker %s was lost', v_dead.name)), array[cardinality(v_jobs)]));
+      perform pg_notify('orbit_ready', '0');
+    end if;
+    return jsonb_build_object('lost_worker', v_dead.name, 'lost', coalesce(cardinality(v_jobs), 0), 'more', true);
+  end if;
+  for v_run in select p.queue_no from orbit_private.run_progress p where p.deadline_at < v_now order by p.queue_no loop
+    v_late := v_late + orbit_private.stop_run(v_run.queue_no, 'timed_out', 'the run took longer than it was given', v_now)::int;
+  end loop;
+  return jsonb_build_object('late', v_late, 'expired', orbit_private.cleanup_expired_contexts(v_now));
+end $$;
+comment on function orbit_runner.tick is 'Housekeeping by whoever comes by: hands back what a silent worker held ({lost_worker, lost, more}), else stops runs past their deadline and deletes expired contexts ({late, expired}); {busy} where another is at it. p_lease: how long a worker may be silent.';
+
+create function orbit_runner.retire_worker(p_worker bigint)
+returns void language plpgsql security definer set search_path = '' as $$
+-- A worker that goes in good order: what it still holds is handed back at once and not counted as a loss.
+declare v_jobs bigint[];
+begin
+  delete from orbit_private.worker w where w.id = p_worker;
+  perform 1 from orbit_private.job j where j.state = 2 and j.worker_id = p_worker order by j.id for update;
+  with back as (
+    update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + 1 where j.state = 2 and j.worker_id = p_worker
+      returning j.id, j.lane, j.rank),
+  listed as (insert into orbit_private.ready (lane, rank, job_id) select b.lane, b.rank, b.id from back b)
+  select array_agg(b.id) into v_jobs from back b;
+  update orbit_private.run_progress p set running = p.running - (select count(*) from unnest(v_jobs) i where i >> 20 = p.queue_no)
+    where p.queue_no = any (array(select distinct i >> 20 from unnest(v_jobs) i));
+end $$;
+comment on function orbit_runner.retire_worker is 'Takes a worker off the list and hands back what it held.';
+
+grant execute on all functions in schema orbit_runner to orbit_runner, service_role;
+
+revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;
