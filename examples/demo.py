@@ -1,0 +1,74 @@
+"""`make demo`: the shop suite against the bundled shop API, on the embedded Postgres.
+
+Starts the API on a free port, runs `orbit run` as anyone would, and says what to look at next. The exit code is the run's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOP = ROOT / "examples" / "shop"
+OUT = ROOT / ".orbit" / "demo"
+
+sys.path.insert(0, str(SHOP))
+import api  # noqa: E402 - the shop's folder is no package
+
+
+def main() -> int:
+    OUT.mkdir(parents=True, exist_ok=True)
+    html, junit = OUT / "report.html", OUT / "junit.xml"
+    with api.running() as url:
+        shown = [
+            *("orbit", "run", _near(SHOP / "shop.yaml"), "--env", _near(SHOP / "local.env.yaml")),
+            *("--var", f"base_url={url}", "--report", f"html={_near(html)}", "--report", f"junit={_near(junit)}"),
+        ]
+        _say(f"The shop API listens on {url}; its code is examples/shop/api.py.")
+        _say(f"$ {' '.join(shown)}\n")
+        code = _run([sys.executable, "-m", "orbit_runner", *shown[1:]])
+    _say("")
+    if html.exists() and code in (0, 1):
+        _say("Where things are")
+        _say(f"  report       {html}")
+        _say(f"  JUnit        {junit}")
+        _say('  data         .venv/bin/orbit db url   gives an address for psql: psql "$(.venv/bin/orbit db url)"')
+        _say("What to try next")
+        _say("  read the suite                    examples/shop/shop.yaml")
+        _say("  see this run again                .venv/bin/orbit show last")
+        _say("  break it, and look at the report  change a status in shop.yaml, then make demo")
+        _say("  every feature, on a real httpbin  .venv/bin/python examples/httpbin.py")
+    else:
+        _say(f"The run ended with exit code {code}. `.venv/bin/orbit doctor` says what is missing.")
+    return code
+
+
+def _run(command: list[str]) -> int:
+    """Run `command` with our terminal. Ctrl-C and SIGTERM reach the run, which ends itself and says how."""
+    run = subprocess.Popen(command, cwd=ROOT, env=os.environ)
+
+    def pass_on(number: int, _frame: Any) -> None:
+        run.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    while True:
+        try:
+            return run.wait()
+        except KeyboardInterrupt:
+            continue  # the terminal sent it to the run too
+
+
+def _near(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
