@@ -112,7 +112,7 @@ def found_directory(home: Path) -> Path:
 
 
 def server_directory(home: Path) -> Path:
-    """The directory of the server of `home`, made and given to its account (mode 0700).
+    """The directory of the server of `home`, made where it is missing and open to the server's account alone.
 
     Raises EmbeddedPostgresError where neither it nor the place for closed projects can be used.
     """
@@ -132,7 +132,7 @@ def server_directory(home: Path) -> Path:
                 )
             place = _closed_project_directory(home)
             (home / "postgres.path").write_text(f"{place}\n")
-        _give(place, account)
+        _make(place)
     except OSError as error:
         raise from_os_error("keep the embedded Postgres", place, error) from error
     if not can_enter(place, account):
@@ -160,11 +160,12 @@ def make_open(directory: Path) -> None:
             directory.chmod(0o755)
 
 
-def _give(directory: Path, account: Account) -> None:
+def _make(directory: Path) -> None:
+    """Root keeps the directory itself, so that the server's account can plant nothing in it; it owns only `data/` inside."""
     if not directory.is_dir():
         directory.mkdir(mode=0o700)
-        if account.drop:
-            os.chown(directory, account.uid, account.gid)
+        if os.geteuid() == 0:
+            directory.chmod(0o711)
 
 
 def cache_directories() -> list[Path]:

@@ -1,8 +1,9 @@
 """One PostgreSQL server per project: started, found again, stopped.
 
-How it is known to be alive: the postmaster and its children hold an advisory lock (flock) on `alive.lock` that they inherited
-when they were started. The kernel drops it with the last of them. A number in a stale `postmaster.pid` can name anybody (process
-ids begin anew in every container); the lock cannot be mistaken, and it is seen across containers that share the directory.
+How it is known to be alive: `postmaster.pid` names a process, and that process is a postmaster on this data directory (a number
+alone can name anybody: process ids begin anew in every container). How it is known that nothing of it lives any more: the
+postmaster and its children hold an advisory lock (flock) on `alive.lock`, which they inherited; the kernel drops it with the last
+of them, and other containers that share the directory see it too.
 
 The server is nobody's child: it outlives the program that started it. It listens on a loopback port of its own, which it keeps
 over restarts where it can, and asks for a password (scram-sha-256) that only the owner of the project can read.
@@ -63,7 +64,7 @@ EPHEMERAL: Mapping[str, str] = MappingProxyType(
         "max_wal_senders": "0",
     }
 )
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
 _ORPHAN_SECONDS = 20.0
 _LOG_LIMIT = 10_000_000
@@ -128,7 +129,7 @@ class Server:
         account = account_for(directory / "data")
         try:
             with _exclusive(directory / "start.lock"):
-                if not self._wait_for_another(account):
+                if not self._wait_for_another():
                     self._refuse_other_major()
                     installation = install(account)
                     if not (self.data / "PG_VERSION").exists():
@@ -146,12 +147,9 @@ class Server:
             with _exclusive(directory / "start.lock"):
                 postmaster = self._postmaster()
                 if postmaster is None:
+                    if not _until(lambda: not self._is_alive(), _ORPHAN_SECONDS):
+                        raise self._held_by_others()
                     return False
-                if _command_line(postmaster.pid) is not None and not self._is_ours(postmaster.pid):
-                    raise EmbeddedPostgresError(
-                        f"cannot stop the embedded Postgres in {directory}: another container or machine runs it",
-                        hint="run `orbit db stop` where it was started",
-                    )
                 with suppress(ProcessLookupError):
                     os.kill(postmaster.pid, signal.SIGINT)
                 if not _until(lambda: not self._is_alive(), _STOP_SECONDS):
@@ -195,54 +193,55 @@ class Server:
     # -- is it alive?
 
     def _postmaster(self) -> _Postmaster | None:
-        """The living server, from `postmaster.pid` and the lock; None where none lives. About 0.05 ms."""
+        """The living server that `postmaster.pid` names; None where none lives. About 0.05 ms."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise from_os_error("look at the embedded Postgres", self.directory, error) from error
-        if len(lines) < 4 or not self._is_alive(int(lines[0])):
+        if len(lines) < 4 or not self._is_ours(int(lines[0])):
             return None
         return _Postmaster(int(lines[0]), int(lines[3] or 0), lines[7].strip() if len(lines) > 7 else "starting")
 
-    def _is_alive(self, pid: int | None = None) -> bool:
-        """Whether any process of the server lives. `pid` also decides where flock does not reach (network file systems)."""
+    def _is_ours(self, pid: int) -> bool:
+        """Whether process `pid` is a postmaster on our data directory."""
+        return f"postgres -D {self.data} -c" in _command_line(pid)
+
+    def _is_alive(self) -> bool:
+        """Whether any process of a server on this directory lives, here or in another container."""
         import fcntl
 
         try:
-            lock = os.open(self.directory / "alive.lock", os.O_RDONLY)
-        except OSError:
+            lock = os.open(self.directory / "alive.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            held = not _lock(lock, fcntl.LOCK_SH)
         finally:
             os.close(lock)
-        return pid is not None and self._is_ours(pid)
+        return held or self._postmaster() is not None  # the second for file systems that do not pass locks on (NFS)
 
-    def _is_ours(self, pid: int) -> bool:
-        """Whether process `pid` is a postmaster on our data directory."""
-        return str(self.data) in (_command_line(pid) or [])
-
-    def _wait_for_another(self, account: Account) -> bool:
+    def _wait_for_another(self) -> bool:
         """True once a server that another process started is ready; False when nothing of a server lives any more."""
-        deadline = time.monotonic() + _START_SECONDS
-        orphans_since: float | None = None
+        patience = _ORPHAN_SECONDS
+        began = time.monotonic()
         while self._is_alive():
-            postmaster = self._postmaster()
-            if postmaster and postmaster.state == "ready" and _exists(postmaster.pid):
-                return True
-            if postmaster is None or not _exists(postmaster.pid):
-                orphans_since = orphans_since or time.monotonic()
-            if time.monotonic() > deadline or (orphans_since and time.monotonic() > orphans_since + _ORPHAN_SECONDS):
-                raise EmbeddedPostgresError(
-                    f"processes of a server that was killed still use the data in {self.directory}",
-                    hint=f"end them (account {account.name!r}: `ps -u {account.name}`), then try again",
-                )
+            if postmaster := self._postmaster():
+                if postmaster.state == "ready":
+                    return True
+                patience = _START_SECONDS
+            if time.monotonic() > began + patience:
+                raise self._held_by_others()
             time.sleep(0.005)
         return False
+
+    def _held_by_others(self) -> EmbeddedPostgresError:
+        return EmbeddedPostgresError(
+            f"processes that are not seen from here use the data in {self.directory}",
+            detail="another container or machine runs a server on them, or sessions of a server that was killed still work",
+            hint="run `orbit db stop` where the server was started, or end those processes",
+        )
 
     # -- making and launching
 
@@ -262,27 +261,38 @@ class Server:
             )
 
     def _make_data(self, installation: Installation, account: Account) -> None:
-        """initdb into a temporary name, then rename: half a cluster is never taken for one."""
+        """initdb under a temporary name, then rename: half a cluster is never taken for one."""
         import secrets
         import shutil
 
-        directory, made = self.directory, self.directory / "data.new"
-        shutil.rmtree(made, ignore_errors=True)
-        password = directory / "password"
-        password.unlink(missing_ok=True)
-        with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24))
+        directory, work = self.directory, self.directory / "new"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(mode=0o700)
+        password = secrets.token_urlsafe(24)
+        for path in (work / "password", directory / "password"):
+            path.unlink(missing_ok=True)
+            with os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
+                file.write(password)
         if account.drop:
-            os.chown(password, account.uid, account.gid)
-        argv = ["initdb", f"--pgdata={made}", "--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}"]
-        argv += ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
+            os.chown(work / "password", account.uid, account.gid)
+            os.chown(work, account.uid, account.gid)
+        argv = ["initdb", f"--pgdata={work / 'data'}", "--username=postgres", f"--pwfile={work / 'password'}"]
+        argv += [
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--locale=C.UTF-8",
+            "--no-instructions",
+        ]
         if self.settings.get("fsync") == "off":
             argv.append("--no-sync")
         failed, output = self._run(installation, account, argv)
-        if failed or not (made / "PG_VERSION").exists():
-            shutil.rmtree(made, ignore_errors=True)
-            raise from_output("make the embedded Postgres' data directory", directory, output)
-        made.rename(self.data)
+        try:
+            if failed or not (work / "data/PG_VERSION").exists():
+                raise from_output("make the embedded Postgres' data directory", directory, output)
+            (work / "data").rename(self.data)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
     def _run(self, installation: Installation, account: Account, argv: list[str]) -> tuple[bool, str]:
         import subprocess
@@ -304,13 +314,16 @@ class Server:
     def _launch(self, installation: Installation, account: Account) -> None:
         """Start the postmaster and wait until it takes connections; another port where ours was taken meanwhile."""
         self._remove_foreign_pid_file()
-        kept = directory_port(self.directory)
+        kept = _last_port(self.directory)
         for attempt in range(5):
             port = kept if attempt == 0 and kept and _is_free(kept) else _free_port()
             output = self._try_launch(installation, account, port)
             if output is None:
-                with suppress(OSError):  # only a wish for the next start
-                    (self.directory / "port").write_text(str(port))
+                with (
+                    suppress(OSError),
+                    os.fdopen(_open(self.directory / "port", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file,
+                ):
+                    file.write(str(port))  # only a wish for the next start
                 return
             if "could not bind" not in output and "pre-existing shared memory block" not in output:
                 break
@@ -325,9 +338,9 @@ class Server:
         argv = [installation.program("postgres"), "-D", str(self.data), "-c", f"port={port}"]
         for name, value in self.settings.items():
             argv += ["-c", f"{name}={value}"]
-        with _appending(self.log, account) as log:
+        with _appending(self.log) as log:
             written = os.fstat(log).st_size
-            alive = os.open(self.directory / "alive.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            alive = _open(self.directory / "alive.lock", os.O_RDWR | os.O_CREAT)
             death, life = os.pipe()  # the server inherits `life`; `death` reads its end when the last process is gone
             try:
                 if not _until(lambda: _lock(alive, fcntl.LOCK_EX), 5.0):
@@ -349,12 +362,12 @@ class Server:
                 os.close(life)
                 life = -1
                 deadline = time.monotonic() + _START_SECONDS
-                while time.monotonic() < deadline:
-                    if select.select([death], [], [], 0.002)[0]:
-                        break
+                while not select.select([death], [], [], 0.002)[0]:
                     postmaster = self._postmaster()
                     if postmaster and postmaster.state == "ready" and postmaster.port == port:
                         return None
+                    if time.monotonic() > deadline:
+                        return f"it is still recovering after {_START_SECONDS:.0f} s, and goes on; try again in a while"
             finally:
                 for descriptor in (alive, death, life):
                     if descriptor >= 0:
@@ -374,11 +387,11 @@ class Server:
             pid = int(pid_file.read_text().split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
             return
-        if _exists(pid) and not self._is_ours(pid):
+        if pid > 0 and _exists(pid):
             pid_file.unlink(missing_ok=True)
 
 
-def directory_port(directory: Path) -> int | None:
+def _last_port(directory: Path) -> int | None:
     """The port that the server in `directory` had last; None where it never ran."""
     try:
         return int((directory / "port").read_text())
@@ -391,7 +404,7 @@ def _exclusive(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; others wait."""
     import fcntl
 
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -400,18 +413,25 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _appending(log: Path, account: Account) -> Iterator[int]:
-    """The log, open for appending and owned by the server's account; begun anew when it has grown past 10 MB."""
+def _appending(log: Path) -> Iterator[int]:
+    """The log, open for appending; begun anew when it has grown past 10 MB."""
     with suppress(OSError):
         if log.stat().st_size > _LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        if account.drop:
-            os.fchown(descriptor, account.uid, account.gid)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a file of the server's directory: no link is followed, and what root makes belongs to the directory's owner."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
 
 
 def _lock(descriptor: int, operation: int) -> bool:
@@ -444,17 +464,19 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _command_line(pid: int) -> list[str] | None:
-    """The arguments of process `pid`; None where it does not exist or may not be looked at."""
+def _command_line(pid: int) -> str:
+    """The arguments of process `pid`, separated by blanks; empty where it does not exist, is a zombie or is hidden from us."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         if Path("/proc/self").exists():
-            return None
+            return ""
     import subprocess
 
-    shown = subprocess.run(["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.split() or None
+    shown = subprocess.run(
+        ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout
 
 
 def _free_port() -> int:
