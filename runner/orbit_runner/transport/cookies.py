@@ -115,9 +115,7 @@ class _Asking:
         self.type = target.scheme
         self.host = f"[{target.host}]" if ":" in target.host else target.host
         self.origin_req_host = self.host
-        rest = target.url.split("://", 1)[1]
-        path = re.search(r"[/?].*", rest, re.DOTALL)
-        self._url = f"{target.scheme}://{self.host}:{target.port}{path.group() if path else '/'}"
+        self._url = f"{target.scheme}://{self.host}:{target.port}{target.path}"
         self.cookie: str | None = None
 
     def get_full_url(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pycurl
@@ -31,8 +30,10 @@ from orbit_runner.transport.port import (
     Phase,
     Timings,
     TransportError,
+    without_secrets,
 )
-from orbit_runner.transport.url import Target, parse_url, without_secrets
+from orbit_runner.transport.trust import system_bundle
+from orbit_runner.transport.url import Target, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,13 +82,6 @@ _CATEGORIES: dict[int, Category] = {
     100: "protocol",  # TOO_LARGE: a header
 }
 
-_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
-    "/etc/ssl/ca-bundle.pem",  # openSUSE
-    "/etc/ssl/cert.pem",  # macOS, Alpine, BSD
-)
-
 
 class _Transfer:
     """One exchange on one easy handle: what libcurl delivers, gathered."""
@@ -132,7 +126,7 @@ class CurlTransport:
         address_filter: Callable[[str], bool] | None = None,
     ) -> None:
         self._address_filter = address_filter
-        self._ca_bundle: str | None = None
+        self._bundle: str | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._watched: dict[int, int] = {}
@@ -160,11 +154,10 @@ class CurlTransport:
             self._multi.add_handle(curl)
             self._transfers[curl] = transfer
             failure = await transfer.future
-            if failure is None and not _is_blank(transfer.lines):
-                failure = (18, "the header block is cut off")  # which libcurl takes for a complete answer
-            if failure is not None:
-                raise self._error(transfer, request, *failure)
-            return self._response(transfer, request)
+            head = _read_head(transfer.lines) if failure is None else None
+            if head is None:  # libcurl takes a header block that breaks off for a complete answer
+                raise self._error(transfer, request, *(failure or (18, "the header block is cut off")))
+            return self._response(transfer, request, head)
         except pycurl.error as error:
             code, message = error.args if len(error.args) == 2 else (0, str(error))
             raise TransportError(
@@ -265,6 +258,8 @@ class CurlTransport:
         set_option(pycurl.NOSIGNAL, 1)
         set_option(pycurl.URL, target.url)
         set_option(pycurl.PATH_AS_IS, 1)
+        if request.proxy is None and "%" in target.url:  # libcurl would write escapes in capitals
+            set_option(pycurl.REQUEST_TARGET, target.path)
         set_option(pycurl.HEADERFUNCTION, transfer.lines.append)
         set_option(pycurl.WRITEFUNCTION, transfer.write)
         set_option(pycurl.USERAGENT, USER_AGENT)
@@ -274,6 +269,8 @@ class CurlTransport:
             set_option(pycurl.CONNECTTIMEOUT_MS, _milliseconds(request.connect_timeout))
         if request.proxy != "env":
             set_option(pycurl.PROXY, request.proxy or "")
+        if request.proxy is not None:
+            set_option(pycurl.PROXY_CAINFO, self._system_bundle())
         if request.decompress:
             set_option(pycurl.ACCEPT_ENCODING, "")
         if target.scheme == "https":
@@ -301,17 +298,17 @@ class CurlTransport:
         method, body = request.method, request.body
         if isinstance(body, Multipart):
             self._attach_multipart(transfer, body)
-        elif body is not None or needs_length(method):
+        elif body or needs_length(method):
             curl.setopt(pycurl.POSTFIELDS, body or b"")
             if "content-type" not in told:
                 lines.append("Content-Type:")
-        if body is not None and "expect" not in told:
+        if body and "expect" not in told:
             lines.append("Expect:")
         if method == "HEAD":
-            if body is not None:
+            if body:
                 raise TransportError("unsupported", "A HEAD request with a body cannot be sent by this transport.")
             curl.setopt(pycurl.NOBODY, 1)
-        elif method != "GET" or body is not None:
+        elif method != "GET" or body:
             curl.setopt(pycurl.CUSTOMREQUEST, method)
         if lines:
             curl.setopt(pycurl.HTTPHEADER, lines)
@@ -351,15 +348,9 @@ class CurlTransport:
             curl.setopt(pycurl.KEYPASSWD, tls.key_password.encode())
 
     def _system_bundle(self) -> str:
-        """The certificates that this machine trusts; the wheel's libcurl was built on another one."""
-        if self._ca_bundle is None:
-            named = os.environ.get("SSL_CERT_FILE")
-            self._ca_bundle = next((path for path in (named, *_CA_BUNDLES) if path and Path(path).is_file()), None)
-        if self._ca_bundle is None:
-            import certifi
-
-            self._ca_bundle = certifi.where()
-        return self._ca_bundle
+        if self._bundle is None:
+            self._bundle = system_bundle()
+        return self._bundle
 
     def _filter_addresses(self, transfer: _Transfer, allowed: Callable[[str], bool]) -> None:
         """Asks `allowed` about the very address that is dialled next: nothing is resolved a second time."""
@@ -377,9 +368,9 @@ class CurlTransport:
 
     # --------------------------------------------------------------------------------------------------- the answer
 
-    def _response(self, transfer: _Transfer, request: HttpRequest) -> HttpResponse:
+    def _response(self, transfer: _Transfer, request: HttpRequest, head: _Head) -> HttpResponse:
         info = transfer.curl.getinfo
-        version, status, reason, headers, trailers = _read_head(transfer.lines)
+        version, status, reason, headers, trailers = head
         chunks = transfer.chunks
         return HttpResponse(
             status=status,
@@ -415,6 +406,8 @@ class CurlTransport:
             category, text = "proxy", message
         elif code == 56 and "oo large" in message:
             category, text = "protocol", f"the header block is too large ({message})"
+        elif code == 56 and not info(pycurl.OS_ERRNO) and not message.startswith(("Recv", "Failure", "OpenSSL")):
+            category, text = "protocol", message
         elif category == "reset":
             text = "the server closed the connection" if code == 52 else "the connection was reset"
             text += " without an answer" if phase != "transfer" else " in the middle of the answer"
@@ -480,7 +473,7 @@ def _phase(info: Any, transfer: _Transfer) -> Phase:
         return "tls" if transfer.target.scheme == "https" else "request"
     if info(pycurl.NAMELOOKUP_TIME_T):
         return "connect"
-    return "dns" if info(pycurl.QUEUE_TIME_T) else "queue"
+    return "dns" if info(pycurl.CONN_ID) >= 0 else "queue"
 
 
 def _timeout_text(request: HttpRequest, phase: Phase, elapsed: float) -> str:
@@ -496,13 +489,11 @@ def _timeout_text(request: HttpRequest, phase: Phase, elapsed: float) -> str:
     return f"no complete answer within {elapsed:.3g} s; it ended {waiting.get(phase, phase)}"
 
 
-def _is_blank(lines: list[bytes]) -> bool:
-    """Whether the last header line is the empty one that ends a block."""
-    return bool(lines) and lines[-1] in (b"\r\n", b"\n")
+_Head = tuple[str, int, str, list[tuple[str, str]], list[tuple[str, str]]]
 
 
-def _read_head(lines: list[bytes]) -> tuple[str, int, str, list[tuple[str, str]], list[tuple[str, str]]]:
-    """Version, status, reason, headers and trailers of the last answer in `lines`.
+def _read_head(lines: list[bytes]) -> _Head | None:
+    """Version, status, reason, headers and trailers of the last answer in `lines`; None where its headers break off.
 
     libcurl delivers every header block on the way: interim answers (1xx) and a proxy's answer to CONNECT come first.
     """
@@ -523,6 +514,8 @@ def _read_head(lines: list[bytes]) -> tuple[str, int, str, list[tuple[str, str]]
         elif stripped:
             name, _, value = stripped.partition(b":")
             trailers.append((decode_header(name), decode_header(value.strip(b" \t"))))
+    if inside or not status_line:
+        return None
     version, _, rest = decode_header(status_line).partition(" ")
     status, _, reason = rest.partition(" ")
     return version[5:], int(status), reason, headers, trailers

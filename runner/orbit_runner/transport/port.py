@@ -83,7 +83,7 @@ class Multipart:
     parts: Sequence[FieldPart | FilePart]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class HttpRequest:
     """One request, as it is to be sent.
 
@@ -103,9 +103,13 @@ class HttpRequest:
     connect_timeout: float | None = None
     max_body_bytes: int = 10 * MIB
     tls: TlsOptions = TlsOptions()
-    proxy: str | None = field(default=None, repr=False)
+    proxy: str | None = None
     http_version: HttpVersion = "auto"
     decompress: bool = True
+
+    def __repr__(self) -> str:
+        """Method and place; everything else may hold a secret."""
+        return f"<HttpRequest {self.method} {without_secrets(self.url)}>"
 
 
 @dataclass(slots=True)
@@ -127,18 +131,7 @@ class Timings:
     """Whether a connection that was open already carried the request."""
 
 
-@dataclass(slots=True)
-class Certificate:
-    """The server's own certificate."""
-
-    subject: str
-    issuer: str
-    not_before: str
-    not_after: str
-    serial: str
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class HttpResponse:
     """One answer.
 
@@ -158,6 +151,10 @@ class HttpResponse:
     remote_ip: str | None = None
     remote_port: int | None = None
     trailers: list[tuple[str, str]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Status, size and place; everything else may hold a secret."""
+        return f"<HttpResponse {self.status} {len(self.body)} bytes from {without_secrets(self.url)}>"
 
     def header(self, name: str) -> str | None:
         """The first value of the header `name`, whatever its case; None where there is none."""
@@ -214,3 +211,13 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Closes all connections; requests still under way end with category "closed"."""
         ...
+
+
+def without_secrets(url: str) -> str:
+    """Scheme, host and path of `url`, without credentials, query and fragment."""
+    before_query = url.partition("#")[0].partition("?")[0]
+    scheme, separator, rest = before_query.partition("://")
+    if not separator:
+        scheme, rest = "", before_query
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from orbit_runner.transport.cookies import CookieJar
-from orbit_runner.transport.port import TransportError
-from orbit_runner.transport.url import Target, parse_url, without_secrets
+from orbit_runner.transport.port import TransportError, without_secrets
+from orbit_runner.transport.url import Target, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from orbit_runner.transport.port import TransportError
+from orbit_runner.transport.port import TransportError, without_secrets
 
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
@@ -41,6 +41,14 @@ class Target:
     def authority(self) -> str:
         """`host:port`, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def path(self) -> str:
+        """Path and query as they stand in a request line."""
+        rest = self.url.split("://", 1)[1]
+        starts = [at for at in (rest.find("/"), rest.find("?")) if at >= 0]
+        path = rest[min(starts) :] if starts else "/"
+        return path if path[0] == "/" else f"/{path}"
 
 
 def parse_url(url: str) -> Target:
@@ -82,12 +90,6 @@ def parse_url(url: str) -> Target:
     written_port = f":{port_text}" if port_text else ""
     credentials = f"{userinfo}@" if userinfo else ""
     return Target(f"{scheme}://{credentials}{host}{written_port}{rest}", scheme, bare.lower(), port, userinfo or None)
-
-
-def without_secrets(url: str) -> str:
-    """`url` without credentials, query and fragment: what may stand in a message."""
-    head = re.split(r"[?#]", url, maxsplit=1)[0]
-    return re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://|//)[^/]*@", r"\1", head)
 
 
 def _percent_encode(match: re.Match[str]) -> str:
