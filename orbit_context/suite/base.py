@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints
 
-__all__ = ["Headers", "Json", "Key", "Part", "Scalar", "Text"]
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+__all__ = ["Json", "Key", "Part", "Scalar", "TestKey", "Text"]
 
 Json = JsonValue
 Scalar = str | int | float | bool | None
@@ -15,10 +20,34 @@ Key = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s{}\[\]\"'|.][^{}\[\]\"'|.\r\n\t]*$")
 ]
 """A name that can stand in a template path: no dots, brackets, braces, quotes or bars, no white space at its start."""
-Headers = dict[str, Any]
+TestKey = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=320,
+        pattern=r"^[^\s{}\[\]\"'|.][^{}\[\]\"'|.\r\n\t]*(\[[^{}\[\]\"'|\r\n\t]+\])?$",
+    ),
+]
+"""The key of a test, or of one row of a data-driven test: `item[2]`."""
 
 
 class Part(BaseModel):
     """A part of a suite document: unknown keys are refused, and nothing changes after it was read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="strings")
+
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """JSON Schemas of the other forms that the part may be written in, besides the mapping of its fields."""
+    shorthand_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that the mapping may have besides its fields."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        reference = handler(core_schema)
+        if cls.shorthands:
+            schema = handler.resolve_ref_schema(reference)
+            mapping = dict(schema)
+            schema.clear()
+            schema |= {name: mapping.pop(name) for name in ("title", "description") if name in mapping}
+            schema["anyOf"] = [*(dict(form) for form in cls.shorthands), mapping]
+        return reference

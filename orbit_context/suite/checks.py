@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from orbit_context.suite.base import Json, Part, Text
 
-__all__ = ["OPERATORS", "SUBJECTS", "Capture", "Check", "checks_from_shorthand"]
+__all__ = [
+    "OPERATORS",
+    "SUBJECTS",
+    "Capture",
+    "Check",
+    "Expectations",
+    "checks_from_shorthand",
+    "shorthand_paths",
+]
 
 SUBJECTS = ("status", "header", "cookie", "body", "json", "xpath", "schema", "time", "size", "redirects", "url")
 OPERATORS = (
@@ -76,22 +84,20 @@ class Check(Part):
     @model_validator(mode="after")
     def _one_subject(self) -> Check:
         given = self.model_fields_set
-        subjects = [name for name in SUBJECTS if _FIELD.get(name, name) in given]
-        if self.negated is not None:
-            if given != {"negated"}:
+        if "negated" in given:
+            if len(given) > 1 or self.negated is None:
                 raise ValueError("`not` holds one assertion and stands alone")
             return self
+        subjects = given & _SUBJECT_FIELDS
         if len(subjects) != 1:
-            found = f"found {' and '.join(subjects)}" if subjects else "found none"
+            names = [name for name in SUBJECTS if _FIELD.get(name, name) in subjects]
+            found = f"found {' and '.join(names)}" if names else "found none"
             raise ValueError(f"an assertion has one subject ({', '.join(SUBJECTS)}); {found}")
-        operators = [name for name in (*OPERATORS, "any", "all") if _FIELD.get(name, name) in given]
-        subject = subjects[0]
-        if (
-            subject in ("header", "cookie", "json", "xpath", "body")
-            and not operators
-            and not (subject == "body" and self.body is not None)
-        ):
-            raise ValueError(f"say what is expected of {subject}: one of {', '.join(OPERATORS)}, any, all")
+        if subjects <= _NEEDS_OPERATOR and given.isdisjoint(_OPERATOR_FIELDS):
+            (subject,) = subjects
+            if subject != "body" or self.body is None:
+                name = subject.removesuffix("_path")
+                raise ValueError(f"say what is expected of {name}: one of {', '.join(OPERATORS)}, any, all")
         for quantifier in (self.any, self.all):
             if quantifier is not None and (unknown := sorted(set(quantifier) - set(OPERATORS))):
                 raise ValueError(f"unknown operator {unknown[0]!r}; the operators are {', '.join(OPERATORS)}")
@@ -99,10 +105,16 @@ class Check(Part):
 
 
 _FIELD = {"json": "json_path", "schema": "json_schema", "in": "in_"}
+_SUBJECT_FIELDS = frozenset(_FIELD.get(name, name) for name in SUBJECTS)
+_OPERATOR_FIELDS = frozenset(_FIELD.get(name, name) for name in (*OPERATORS, "any", "all"))
+_NEEDS_OPERATOR = frozenset({"header", "cookie", "json_path", "xpath", "body"})
 
 
 class Capture(Part):
     """One value taken from the response. A plain string is a JSONPath: `capture: {order_id: $.id}`."""
+
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "string"},)
+    shorthand_keys: ClassVar[tuple[str, ...]] = ("jsonpath",)
 
     json_path: Text | None = Field(None, alias="json")
     regex: Text | None = None
@@ -154,30 +166,63 @@ class Capture(Part):
         return "default" in self.model_fields_set
 
 
+class Expectations(Part):
+    """What is expected, by subject: the short form of a list of assertions. All of them must hold."""
+
+    status: Json = None
+    headers: dict[str, Json] = {}
+    """By name: the value expected, or operators."""
+    cookies: dict[str, Json] = {}
+    json_path: dict[str, Json] = Field({}, alias="json")
+    """By JSONPath: the value expected, or operators."""
+    xpath: dict[str, Json] = {}
+    body: Json = None
+    json_schema: Json = Field(None, alias="schema")
+    time: Json = None
+    size: Json = None
+    redirects: Json = None
+    url: Json = None
+    negated: Check | None = Field(None, alias="not")
+
+
 def checks_from_shorthand(value: Any) -> Any:
     """`expect` as a mapping, made into a list of assertions; a list is returned as it is.
 
     {status: 200, json: {$.id: 1, $.name: {matches: ^Item}}, headers: {content-type: {contains: json}}}
+
+    A mapping with an operator beside its subject is one assertion: {json: $.id, equals: 1}.
     """
-    if not isinstance(value, dict):
-        return value
-    checks: list[dict[str, Any]] = []
-    named = {"json": "json", "headers": "header", "cookies": "cookie", "xpath": "xpath"}
+    return [check for _, check in _split(value)] if isinstance(value, dict) else value
+
+
+def shorthand_paths(value: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Where in the mapping each assertion comes from that `checks_from_shorthand` makes of it."""
+    return [path for path, _ in _split(value)]
+
+
+_BY_ARGUMENT = {"json": "json", "headers": "header", "cookies": "cookie", "xpath": "xpath"}
+
+
+def _split(value: dict[str, Any]) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
+    if not _OPERATOR_KEYS.isdisjoint(value):
+        return [((), value)]
+    checks: list[tuple[tuple[str, ...], dict[str, Any]]] = []
     for key, item in value.items():
-        if key in named and isinstance(item, dict):
+        if key in _BY_ARGUMENT and isinstance(item, dict):
             for argument, expected in item.items():
                 operators = expected if _is_operators(expected) else {"equals": expected}
-                checks.append({named[key]: argument, **operators})
-        elif key == "body" and _is_operators(item):
-            checks.append({"body": None, **item})
+                checks.append(((key, argument), {_BY_ARGUMENT[key]: argument, **operators}))
         elif key in ("headers", "cookies"):
             raise ValueError(f"`{key}` maps names to what is expected of them")
-        elif key == "all_of":
-            raise ValueError("an expectation's parts must all hold; list them")
+        elif key == "body" and _is_operators(item):
+            checks.append(((key,), {"body": None, **item}))
         else:
-            checks.append({key: item})
+            checks.append(((key,), {key: item}))
     return checks
 
 
+_OPERATOR_KEYS = frozenset({*OPERATORS, "any", "all", "dialect"})
+
+
 def _is_operators(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and set(value) <= {*OPERATORS, "any", "all"}
+    return isinstance(value, dict) and bool(value) and _OPERATOR_KEYS.issuperset(value)

@@ -6,12 +6,13 @@ that is made from these classes; the database stores the document as it is dumpe
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orbit_context.suite.base import Json, Key, Part, Scalar, Text
-from orbit_context.suite.checks import Capture, Check, checks_from_shorthand
+from orbit_context.suite.base import Json, Key, Part, Scalar, TestKey, Text
+from orbit_context.suite.checks import Capture, Check, Expectations, checks_from_shorthand
 from orbit_context.suite.request import Auth, Redirects, Request, Tls
 from orbit_context.suite.units import Duration, Size, parse_duration
 
@@ -29,12 +30,17 @@ __all__ = [
     "Variable",
 ]
 
-Checks = Annotated[list[Check], BeforeValidator(checks_from_shorthand)]
+Checks = Annotated[
+    list[Check],
+    BeforeValidator(checks_from_shorthand, json_schema_input_type=list[Check] | Expectations | Check),
+]
 Tags = list[Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s,]+$")]]
 
 
 class Backoff(Part):
     """The wait before attempt n+1: `initial × factor^(n-1)`, at most `max`, with jitter. `200ms..2s` gives both ends."""
+
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["string", "number"]},)
 
     initial: Duration = 0.2
     max: Duration = 10.0
@@ -51,11 +57,35 @@ class Backoff(Part):
         return value
 
 
+def _as_texts(value: Any) -> Any:
+    items = value if isinstance(value, list) else [value]
+    return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in items]
+
+
+_CONDITION = r"^(network|timeout|assertion|any|[1-5]xx|[1-5][0-9][0-9](-[1-5][0-9][0-9])?)$"
+
+
+def _as_condition(value: str) -> str:
+    if not re.fullmatch(_CONDITION, value):
+        raise ValueError(
+            f"{value[:100]!r} is no reason for a retry: "
+            "network, timeout, assertion, any, a status (503), a range (502-504) or a class (5xx)"
+        )
+    return value
+
+
+RetryCondition = Annotated[str, AfterValidator(_as_condition), Field(json_schema_extra={"pattern": _CONDITION})]
+_Status = Annotated[int, Field(ge=100, le=599)]
+_RetryConditions = RetryCondition | _Status | list[RetryCondition | _Status]
+
+
 class Retry(Part):
     """More attempts of a test that did not pass. Every attempt is recorded; a pass after one is `passed_on_retry`."""
 
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "integer", "minimum": 0, "maximum": 20},)
+
     max: Annotated[int, Field(ge=0, le=20)]
-    on: list[Annotated[str, Field(pattern=r"^(network|timeout|assertion|any|[1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$")]] = [
+    on: Annotated[list[RetryCondition], BeforeValidator(_as_texts, json_schema_input_type=_RetryConditions)] = [
         "network",
         "timeout",
     ]
@@ -66,12 +96,6 @@ class Retry(Part):
     @classmethod
     def _count(cls, value: Any) -> Any:
         return {"max": value, "on": ["any"]} if isinstance(value, int) and not isinstance(value, bool) else value
-
-    @field_validator("on", mode="before")
-    @classmethod
-    def _numbers_as_text(cls, value: Any) -> Any:
-        items = value if isinstance(value, list) else [value]
-        return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in items]
 
 
 class Poll(Part):
@@ -85,7 +109,9 @@ class Poll(Part):
 class Need(Part):
     """A test that must have passed before this one. A plain string is its key."""
 
-    test: Key
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "string"},)
+
+    test: TestKey
     kind: Literal["order", "data", "token"] = "order"
 
     @model_validator(mode="before")
@@ -99,6 +125,11 @@ class Data(Part):
 
     `key` names the field that tells rows apart; their number is taken without it.
     """
+
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"type": "string"},
+        {"type": "array", "items": {"type": "object"}, "maxItems": 100_000},
+    )
 
     rows: Annotated[list[dict[str, Json]], Field(max_length=100_000)] | None = None
     file: Text | None = None
@@ -121,6 +152,11 @@ class Data(Part):
 class Variable(Part):
     """A variable's value. `{value: …, secret: true}` seals it in the database and masks it everywhere."""
 
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"type": ["string", "number", "boolean", "null", "array"]},
+        {"type": "object", "not": {"required": ["value"]}},
+    )
+
     value: Json = None
     secret: bool = False
     description: Text | None = None
@@ -140,7 +176,7 @@ class Defaults(Part):
     base_url: Text | None = None
     headers: dict[str, Scalar | list[Scalar]] = {}
     query: dict[str, Scalar | list[Scalar]] = {}
-    auth: Auth | Literal["none"] | None = None
+    auth: Auth | None = None
     timeout: Duration = 30.0
     connect_timeout: Duration | None = None
     redirects: Redirects = Redirects()
@@ -149,6 +185,10 @@ class Defaults(Part):
     http_version: Literal["auto", "1.1", "2"] = "auto"
     max_body: Size = 10 * 2**20
     retry: Retry | None = None
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
 
 
 class Test(Part):
@@ -161,7 +201,7 @@ class Test(Part):
     name: Text | None = None
     description: Text | None = None
     tags: Tags = []
-    needs: list[Need] = []
+    needs: Annotated[list[Need], BeforeValidator(_as_list, json_schema_input_type=list[Need] | Need)] = []
     always: bool = False
     """Runs although what it needs in order failed: for clean-up."""
     skip: Text | None = None
@@ -175,11 +215,6 @@ class Test(Part):
     data: Data | None = None
     row: dict[str, Json] | None = Field(None, exclude=False)
     """Set when a data-driven test is expanded; not written by people."""
-
-    @field_validator("needs", mode="before")
-    @classmethod
-    def _one_need(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str | dict) else value
 
 
 class Suite(Part):
@@ -196,7 +231,7 @@ class Suite(Part):
     """Seconds for the whole run."""
     variables: Variables = {}
     defaults: Defaults = Defaults()
-    tests: Annotated[dict[Key, Test], Field(min_length=1)]
+    tests: Annotated[dict[TestKey, Test], Field(min_length=1)]
 
     def to_json(self) -> dict[str, Any]:
         """The document as the database stores it: aliases, no defaults, JSON types only."""

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from orbit_context.suite.infer import Edge
+from pydantic import BaseModel, ValidationError
+
+from orbit_context.errors import DefinitionError
+from orbit_context.suite.data import expand, read_rows, row_keys
+from orbit_context.suite.document import EnvironmentDocument, Suite
+from orbit_context.suite.expressions import find_expressions, find_missing_files
+from orbit_context.suite.infer import Edge, Group, infer
+from orbit_context.suite.problems import Problems, source_path
+from orbit_context.suite.yaml import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path
 
-    from orbit_context.suite.document import EnvironmentDocument, Suite
+    from orbit_context.suite.document import Test
     from orbit_context.suite.expressions import Expression
     from orbit_context.suite.yaml import ParsedDocument
 
 __all__ = ["Edge", "LoadedSuite", "build_suite", "load_environment", "load_suite"]
+
+_Document = TypeVar("_Document", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +47,15 @@ class LoadedSuite:
 
     def locate(self, path: Sequence[str | int]) -> tuple[int, int] | None:
         """Line and column, from 1, of a part of the document (`("tests", "item[2]", "request")`); None without a file."""
-        raise NotImplementedError
+        if self._source is None:
+            return None
+        return self._source.locate(source_path(self._source.data, path))
 
 
 def load_suite(
     path: str | Path, *, environment: EnvironmentDocument | None = None, overrides: Collection[str] = ()
 ) -> LoadedSuite:
-    """Read and check a suite file.
+    """Read and check a suite file (`.yaml`, `.yml`, `.json`).
 
     Args:
         environment: what the suite will run in; its variables are known names.
@@ -52,7 +64,10 @@ def load_suite(
     Raises:
         DefinitionError: it is wrong; `errors` lists all that was found.
     """
-    raise NotImplementedError
+    file = Path(path)
+    source = read_document(file)
+    suite = _validated(Suite, source)
+    return _build(suite, source.data, source, file.parent, environment, overrides)
 
 
 def build_suite(
@@ -62,10 +77,121 @@ def build_suite(
     environment: EnvironmentDocument | None = None,
     overrides: Collection[str] = (),
 ) -> LoadedSuite:
-    """Check a suite that a program made. `base_dir` is the working directory unless given. Raises as `load_suite`."""
-    raise NotImplementedError
+    """Check a suite that a program made: a model, or what a file would hold.
+
+    `base_dir` is the working directory unless given. What was expanded before stays as it is. Raises as `load_suite`.
+    """
+    if not isinstance(suite, Suite):
+        problems = Problems()
+        try:
+            suite = Suite.model_validate(suite)
+        except ValidationError as error:
+            problems.add_validation(error, Suite, suite)
+            problems.raise_if_any()
+            raise
+    return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides)
 
 
 def load_environment(path: str | Path) -> EnvironmentDocument:
     """Read and check an environment file. Raises as `load_suite`."""
-    raise NotImplementedError
+    return _validated(EnvironmentDocument, read_document(Path(path)))
+
+
+def _validated(model: type[_Document], source: ParsedDocument) -> _Document:
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        problems = Problems(source)
+        problems.add_validation(error, model, source.data)
+        problems.raise_if_any()
+        raise
+
+
+def _build(
+    suite: Suite,
+    written: Mapping[str, Any],
+    source: ParsedDocument | None,
+    base_dir: Path,
+    environment: EnvironmentDocument | None,
+    overrides: Collection[str],
+) -> LoadedSuite:
+    problems = Problems(source)
+    groups = _groups(suite, written["tests"], base_dir, problems)
+    _refuse_doubles(suite, problems)
+    expressions: list[Expression] = []
+    find_missing_files(suite.defaults, ("defaults",), base_dir, problems)
+    for key, test in suite.tests.items():
+        expressions += find_expressions(test, ("tests", key), base_dir, problems)
+        find_missing_files(test.request, ("tests", key, "request"), base_dir, problems)
+    in_environment = {*environment.variables, *environment.secrets} if environment else None
+    inference = infer(
+        groups,
+        defaults=written.get("defaults") or {},
+        variables={*suite.variables, *(in_environment or ()), *overrides},
+        environment=in_environment,
+        problems=problems,
+    )
+    problems.raise_if_any()
+    return LoadedSuite(
+        document=_expanded(suite, groups),
+        edges=inference.edges,
+        bare=inference.bare,
+        expressions=expressions,
+        base_dir=base_dir,
+        file=source.file if source else None,
+        _source=source,
+    )
+
+
+def _groups(suite: Suite, written: Mapping[str, Any], base_dir: Path, problems: Problems) -> dict[str, Group]:
+    """The tests as they are written, with the keys of the tests that they become."""
+    groups: dict[str, Group] = {}
+    for key, test in suite.tests.items():
+        group = groups[key] = Group(key, test, written[key], [key])
+        if key.endswith("]") != (test.row is not None) or (test.row is not None and test.data is not None):
+            problems.add(
+                ("tests", key),
+                "`row` and brackets in a key belong to the tests that `data` makes",
+                hint="Write `data` with the rows, under a key without brackets.",
+                key=True,
+            )
+        elif test.row is not None:
+            group.set_rows([test.row])
+        elif test.data is not None:
+            try:
+                rows = read_rows(test.data, base_dir)
+                group.set_rows(rows)
+                group.keys = row_keys(key, test.data, rows)
+            except DefinitionError as error:
+                problems.add(("tests", key, "data"), error)
+    return groups
+
+
+def _refuse_doubles(suite: Suite, problems: Problems) -> None:
+    """Two tests with one identity would share one history."""
+    owners: dict[str, str] = {}
+    for key, test in suite.tests.items():
+        identity = test.id or key
+        if (owner := owners.setdefault(identity, key)) != key:
+            problems.add(("tests", key, "id"), f"{owner} has the id {identity!r} already", key=test.id is None)
+    renamed: dict[str, str] = {}
+    for key, test in suite.tests.items():
+        if test.renamed_from is None:
+            continue
+        path = ("tests", key, "renamed_from")
+        if test.renamed_from in owners:
+            problems.add(path, f"there still is a test called {test.renamed_from!r}", hint="Take `renamed_from` out.")
+        elif (other := renamed.setdefault(test.renamed_from, key)) != key:
+            problems.add(path, f"{other} was renamed from {test.renamed_from!r} already")
+
+
+def _expanded(suite: Suite, groups: Mapping[str, Group]) -> Suite:
+    if all(test.data is None for test in suite.tests.values()):
+        return suite
+    tests: dict[str, Test] = {}
+    for key, group in groups.items():
+        if group.test.data is None or group.rows is None:
+            tests[key] = group.test
+        else:
+            tests |= expand(key, group.test, group.keys, group.rows)
+    return suite.model_copy(update={"tests": tests})

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from orbit_context.suite.base import Json, Part, Scalar, Text
 from orbit_context.suite.units import Duration, Size
 
-__all__ = ["ApiKeyAuth", "Auth", "BasicAuth", "BearerAuth", "FilePart", "Redirects", "Request", "Tls"]
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+__all__ = ["METHODS", "ApiKeyAuth", "Auth", "BasicAuth", "BearerAuth", "FilePart", "Redirects", "Request", "Tls"]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 
@@ -43,11 +48,34 @@ class ApiKeyAuth(Part):
     api_key: ApiKeyFields
 
 
-Auth = BasicAuth | BearerAuth | ApiKeyAuth
+def _auth_kind(value: Any) -> str | None:
+    """By its key: an error is then about the kind that was meant, not about all of them."""
+    if value == "none":
+        return "none"
+    for kind in ("basic", "bearer", "api_key"):
+        if kind in value if isinstance(value, dict) else hasattr(value, kind):
+            return kind
+    return None
+
+
+Auth = Annotated[
+    Annotated[BasicAuth, Tag("basic")]
+    | Annotated[BearerAuth, Tag("bearer")]
+    | Annotated[ApiKeyAuth, Tag("api_key")]
+    | Annotated[Literal["none"], Tag("none")],
+    Discriminator(
+        _auth_kind,
+        custom_error_type="auth_kind",
+        custom_error_message="authentication is one of basic, bearer, api_key, or the word none",
+    ),
+]
+"""How a request says who sends it; `none` says that nobody does, whatever the suite's default is."""
 
 
 class Redirects(Part):
     """`redirects: {max: 5}`; `redirects: false` follows none, `true` follows at most ten."""
+
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "boolean"}, {"enum": ["follow", "none"]})
 
     max: Annotated[int, Field(ge=0, le=50)] = 10
 
@@ -87,7 +115,10 @@ class FilePart(Part):
 
 
 class Request(Part):
-    """One HTTP request. `{GET: /path}` is short for `{method: GET, url: /path}`."""
+    """One HTTP request. `{GET: /path}` is short for `{method: GET, url: /path}`, a plain `/path` for a GET of it."""
+
+    shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "string"},)
+    shorthand_keys: ClassVar[tuple[str, ...]] = METHODS
 
     method: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]{0,31}$")] = "GET"
     url: Text
@@ -104,7 +135,7 @@ class Request(Part):
     """Sent as written (UTF-8)."""
     file: Text | None = None
     """Path of a file beside the suite, sent as the body."""
-    auth: Auth | Literal["none"] | None = None
+    auth: Auth | None = None
     """null means the suite's default; `none` means no authentication."""
     timeout: Duration | None = None
     """Seconds for the whole exchange: redirects, headers and body."""
@@ -124,13 +155,25 @@ class Request(Part):
             return {"method": "GET", "url": value}
         if not isinstance(value, dict):
             return value
-        named = [key for key in value if isinstance(key, str) and key.upper() in METHODS and key == key.upper()]
+        named = [key for key in value if key in METHODS]
         if not named:
             return value
         if len(named) > 1 or "method" in value or "url" in value:
             raise ValueError(f"a request has one method and URL; found {', '.join(named)} beside another")
         rest = {key: item for key, item in value.items() if key != named[0]}
         return {"method": named[0], "url": value[named[0]], **rest}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        reference = super().__get_pydantic_json_schema__(core_schema, handler)
+        mapping = handler.resolve_ref_schema(reference)["anyOf"][-1]
+        url = mapping["properties"]["url"]
+        mapping["properties"] |= {
+            method: {**url, "title": method, "description": f"The URL of a {method} request"} for method in METHODS
+        }
+        mapping["oneOf"] = [{"required": [name]} for name in ("url", *METHODS)]
+        del mapping["required"]
+        return reference
 
     @field_validator("timeout", "connect_timeout")
     @classmethod
