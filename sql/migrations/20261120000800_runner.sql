@@ -59,7 +59,7 @@ language plpgsql security definer set search_path = '' set enable_seqscan = off 
 --   context  job_id = queue_no, payload    {version, entries: [[kind, producer, name, value, secret], …]} newer than was known
 --   stop     job_id = queue_no             this run is being stopped
 --   done     job_id = queue_no, payload    {status}: this run has just been finished
---   next     rank                          when the lane's next job is due (seconds since the epoch)
+--   next     rank                          seconds until the lane's next job is due
 --   unknown                                the worker is not registered (any more): nothing was handed out
 declare
   v_now timestamptz := clock_timestamp();
@@ -286,7 +286,7 @@ begin
     return query select 'job', c.id, c.attempt, c.rank, null::jsonb from unnest(v_claimed, v_tries, v_ranks) c (id, attempt, rank);
   end if;
   if p_want > coalesce(cardinality(v_claimed), 0) then
-    return query select 'next', null::bigint, null::smallint, x.rank, null::jsonb
+    return query select 'next', null::bigint, null::smallint, x.rank - v_epoch, null::jsonb
       from orbit_private.ready x where x.lane = p_lane order by x.rank limit 1;
   end if;
 end $$;
@@ -302,7 +302,10 @@ begin
     return jsonb_build_object('busy', true);
   end if;
   delete from orbit_private.worker w
-    where w.id = (select o.id from orbit_private.worker o where o.seen_at < v_now - p_lease order by o.id limit 1 for update skip locked)
+    where w.id = (select o.id from orbit_private.worker o where o.seen_at < v_now - p_lease
+                    -- after the server was away, everybody gets a lease's time to come back
+                    and pg_postmaster_start_time() < v_now - p_lease
+                    order by o.id limit 1 for update skip locked)
     returning w.id, w.name into v_dead;
   if v_dead.id is not null then
     select array_agg(j.id), array_agg(j.attempt) into v_jobs, v_attempts from orbit_private.job j where j.state = 2 and j.worker_id = v_dead.id;

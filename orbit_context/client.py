@@ -1,0 +1,203 @@
+"""The client: save suites, start runs, watch and read them.
+
+async with Orbit.connect("postgresql://…") as orbit:
+    suite = load_suite("checkout.yaml")
+    await orbit.suites.save(suite)
+    run = await orbit.runs.start(suite="checkout", variables={"base_url": "https://staging.example"})
+    async for event in orbit.runs.watch(run.id):
+        print(event.kind, event.key, event.status)
+    failures = await orbit.runs.results(run.id, status=["failed"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from orbit_context.context import TestExecutionContextManager
+from orbit_context.models.runs import Result, Run, RunEvent
+from orbit_context.models.suites import Environment, SavedSuite
+from orbit_context.suite.stored import document_to_json, suite_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from uuid import UUID
+
+    from orbit_context.gateway.port import Gateway
+    from orbit_context.seal import Sealer
+    from orbit_context.suite.load import LoadedSuite
+
+__all__ = ["Environments", "Orbit", "Runs", "Suites"]
+
+_PAGE = 1000
+
+
+class Suites:
+    """`orbit.suites`"""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def save(self, suite: LoadedSuite, *, organization: str | None = None) -> SavedSuite:
+        """Saves a suite; saving the same again changes nothing. Values of secret variables are left out.
+
+        Raises CycleError, InvalidRequestError, NotAllowedError.
+        """
+        document = suite.document
+        request: dict[str, Any] = {
+            "project": document.project,
+            "key": suite_key(document),
+            "name": document.suite,
+            "description": document.description,
+            "document": document_to_json(document),
+            "dependencies": [
+                {"test": edge.dependent_key, "needs": edge.required_key, "kind": edge.kind} for edge in suite.edges
+            ],
+        }
+        if organization:
+            request["organization"] = organization
+        return SavedSuite.model_validate(await self._gateway.call("save_suite", request))
+
+
+class Environments:
+    """`orbit.environments`"""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def get(self, name: str, *, project: str = "default") -> Environment:
+        """Raises NotFoundError, which lists the environments there are."""
+        return Environment.model_validate(
+            await self._gateway.call("get_environment", {"name": name, "project": project})
+        )
+
+    async def save(
+        self,
+        name: str,
+        variables: Mapping[str, Any],
+        *,
+        sealed: Mapping[str, str] | None = None,
+        project: str = "default",
+    ) -> UUID:
+        """Replaces the variables of an environment. `sealed`: its secrets, sealed for `environment:<name>:<variable>`."""
+        entries: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in variables.items()]
+        entries += [{"name": key, "value": value, "secret": True} for key, value in (sealed or {}).items()]
+        answer = await self._gateway.call("save_environment", {"name": name, "project": project, "variables": entries})
+        return Environment.model_validate({**answer, "name": name}).environment_id
+
+
+class Runs:
+    """`orbit.runs`"""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def start(
+        self,
+        *,
+        suite: str | None = None,
+        suite_id: UUID | str | None = None,
+        project: str = "default",
+        **options: Any,
+    ) -> Run:
+        """Starts a run of the suite's latest version and returns at once.
+
+        Options, as of orbit.start_run: environment, variables, secrets (sealed), selection ({tests, tags}), concurrency,
+        fail_fast, timeout (seconds), priority (-100 to 100), private, idempotency_key, triggered_by.
+        Raises NotFoundError, InvalidRequestError, NotAllowedError, NothingSelectedError.
+        """
+        request = {key: value for key, value in options.items() if value is not None}
+        request |= {"suite_id": str(suite_id)} if suite_id else {"suite": suite, "project": project}
+        return Run.model_validate(await self._gateway.call("start_run", request))
+
+    async def get(self, run_id: UUID | str) -> Run:
+        """`run_id` may be the beginning of an id, or `last`. Raises NotFoundError."""
+        return Run.model_validate(await self._gateway.call("get_run", {"run_id": str(run_id)}))
+
+    async def latest(self, *, project: str | None = None, status: str | None = None, limit: int = 20) -> list[Run]:
+        """The newest runs first."""
+        request = {"project": project, "status": status, "limit": limit}
+        return [Run.model_validate(run) for run in await self._gateway.call("list_runs", request)]
+
+    async def results(
+        self, run_id: UUID | str, *, status: Sequence[str] | None = None, details: bool = False
+    ) -> list[Result]:
+        """The final results in the suite's order, all pages; with `details`, what was sent and answered."""
+        request: dict[str, Any] = {"run_id": str(run_id), "details": details, "limit": _PAGE}
+        if status is not None:
+            request["status"] = list(status)
+        results: list[Result] = []
+        while True:
+            page = [Result.model_validate(result) for result in await self._gateway.call("list_results", request)]
+            results += page
+            if len(page) < _PAGE:
+                return results
+            request["after"] = page[-1].position
+
+    async def cancel(self, run_id: UUID | str, *, reason: str = "cancelled") -> Run:
+        """What waits is cancelled at once; what runs, as soon as its worker hears of it."""
+        return Run.model_validate(await self._gateway.call("cancel_run", {"run_id": str(run_id), "reason": reason}))
+
+    async def watch(
+        self, run_id: UUID | str, *, after: int = 0, interval: float = 0.1, nudge: asyncio.Event | None = None
+    ) -> AsyncIterator[RunEvent]:
+        """Events of a run as they come, from the beginning or after a number; ends with the run.
+
+        None is missing and none comes twice, also for one who joins late. Looks every `interval` seconds, or when `nudge` is set.
+        """
+        while True:
+            events = await self._gateway.call("read_events", {"run_id": str(run_id), "after": after})
+            for event in map(RunEvent.model_validate, events):
+                yield event
+                after = event.seq
+                if event.kind == "run_finished":
+                    return
+            if events:
+                continue
+            if nudge is None:
+                await asyncio.sleep(interval)
+                continue
+            try:
+                async with asyncio.timeout(interval):
+                    await nudge.wait()
+                nudge.clear()
+            except TimeoutError:
+                pass
+
+    async def wait(self, run_id: UUID | str, *, timeout: float | None = None) -> Run:  # noqa: ASYNC109
+        """The run once it is finished. Raises TimeoutError after `timeout` seconds; the run goes on."""
+        async with asyncio.timeout(timeout):
+            async for _ in self.watch(run_id):
+                pass
+        return await self.get(run_id)
+
+
+class Orbit:
+    """A client of one database, as one identity."""
+
+    def __init__(self, gateway: Gateway, *, sealer: Sealer | None = None) -> None:
+        self._gateway = gateway
+        self._sealer = sealer
+        self.suites = Suites(gateway)
+        self.environments = Environments(gateway)
+        self.runs = Runs(gateway)
+
+    @classmethod
+    def connect(cls, dsn: str, *, sealer: Sealer | None = None) -> Self:
+        """A client straight to Postgres; connects at its first call."""
+        from orbit_context.gateway.postgres import PostgresGateway
+
+        return cls(PostgresGateway(dsn), sealer=sealer)
+
+    def context(self, run_id: UUID | str) -> TestExecutionContextManager:
+        """The context of a run, to be read and written; also as `async with`."""
+        return TestExecutionContextManager(self._gateway, run_id, sealer=self._sealer)
+
+    async def close(self) -> None:
+        await self._gateway.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,1 @@
+"""The way to the database: a port, and one adapter for each way there is."""

@@ -1,0 +1,30 @@
+"""The Gateway port: what the SDK asks of whatever stands between it and the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FUNCTIONS", "Gateway"]
+
+FUNCTIONS = (
+    "save_suite", "save_environment", "get_environment", "start_run", "get_run", "list_runs", "list_results", "read_events",
+    "cancel_run", "get_context", "put_context", "resolve_dependencies", "cleanup_expired_contexts",
+)  # fmt: skip
+"""The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""
+
+
+class Gateway(Protocol):
+    """Calls Orbit's SQL functions as one identity."""
+
+    async def call(self, function: str, request: Mapping[str, Any]) -> Any:
+        """The answer of `orbit.<function>(request)`, as JSON types.
+
+        Raises the class of :mod:`orbit_context.errors` that stands for the SQLSTATE (OR…), and DatabaseUnavailableError where
+        the database cannot be reached.
+        """
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,126 @@
+"""The gateway straight to Postgres, over asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import asyncpg
+import orjson
+
+from orbit_context.errors import DatabaseUnavailableError, OrbitError, SchemaMismatchError, from_sqlstate
+from orbit_context.gateway.port import FUNCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+__all__ = ["CONNECTION_ERRORS", "PostgresGateway", "connect", "translate", "translated"]
+
+CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg raises after its backend was killed; no subclass of the others
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What a connection raises when the database is away; a new connection may find it again."""
+
+_TRANSACTION_POOLER_PORT = 6543
+_CONNECT_TIMEOUT = 10.0
+
+
+async def connect(dsn: str, *, application_name: str = "orbit") -> asyncpg.Connection:
+    """A connection. Raises DatabaseUnavailableError with the place (never the password) and the cause."""
+    place = urlsplit(dsn)
+    # A pooler in transaction mode gives each statement another backend: nothing may be prepared by name.
+    pooled = place.port == _TRANSACTION_POOLER_PORT
+    try:
+        return await asyncpg.connect(
+            dsn,
+            timeout=_CONNECT_TIMEOUT,
+            statement_cache_size=0 if pooled else 100,
+            server_settings={} if pooled else {"application_name": application_name},
+        )
+    except (*CONNECTION_ERRORS, asyncpg.PostgresError, ValueError) as error:
+        raise unavailable(dsn, error) from error
+
+
+def unavailable(dsn: str, error: BaseException) -> DatabaseUnavailableError:
+    place = urlsplit(dsn)
+    where = f"{place.hostname or 'the local socket'}:{place.port or 5432}{place.path}"
+    cause = str(error) or type(error).__name__
+    if place.password:
+        cause = cause.replace(place.password, "***")
+    return DatabaseUnavailableError(
+        f"cannot reach the database at {where}", detail=cause, hint="see what is wrong with: orbit doctor"
+    )
+
+
+def translate(error: asyncpg.PostgresError) -> OrbitError | None:
+    """Orbit's own error for one of Postgres; None where it is not ours to explain."""
+    state = error.sqlstate or ""
+    if state in ("3F000", "42883", "42P01") and "orbit" in str(error):
+        return SchemaMismatchError(
+            "the database does not hold Orbit's schema, or an older one",
+            detail=error.message,
+            hint="run: orbit db push",
+        )
+    return from_sqlstate(state, error.message or str(error), error.detail or None, error.hint or None)
+
+
+@asynccontextmanager
+async def translated(dsn: str) -> AsyncIterator[None]:
+    """Turns what asyncpg raises inside into Orbit's errors."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if isinstance(error, CONNECTION_ERRORS):
+            raise unavailable(dsn, error) from error
+        if (ours := translate(error)) is not None:
+            raise ours from error
+        raise
+    except CONNECTION_ERRORS as error:
+        raise unavailable(dsn, error) from error
+
+
+class PostgresGateway:
+    """One connection, opened at the first call and again after it was lost; calls queue behind each other.
+
+    async with PostgresGateway("postgresql://…") as gateway:
+        run = await gateway.call("get_run", {"run_id": "last"})
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def call(self, function: str, request: Mapping[str, Any]) -> Any:
+        if function not in FUNCTIONS:
+            raise ValueError(f"orbit.{function} is not a function of the contract")
+        async with self._lock, translated(self._dsn):
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await connect(self._dsn)
+            # As text: the driver need not look up a codec for jsonb first.
+            answer = await self._connection.fetchval(
+                f"select orbit.{function}($1::text::jsonb)::text",
+                orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode(),
+            )
+        return orjson.loads(answer)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close(timeout=5)

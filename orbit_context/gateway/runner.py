@@ -1,0 +1,196 @@
+"""What a worker says to the database: schema `orbit_runner`, always straight over Postgres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import orjson
+
+from orbit_context.errors import DatabaseUnavailableError
+from orbit_context.gateway.postgres import CONNECTION_ERRORS, connect, translate, translated, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Advance", "ContextDelta", "Job", "Report", "RunnerGateway", "Stale"]
+
+_ADVANCE = (
+    "select kind, job_id, attempt, rank, payload::text from orbit_runner.advance("
+    "$1, $2, $3, $4, $5, $6, $7, $8::text[]::jsonb[], $9, $10, $11)"
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Job:
+    """A test handed out: `id` is queue_no × 2^20 + position; `attempt` fences its report; `rank` is its place in the queue."""
+
+    id: int
+    attempt: int
+    rank: float
+
+    @property
+    def queue_no(self) -> int:
+        return self.id >> 20
+
+    @property
+    def position(self) -> int:
+        return self.id & 0xFFFFF
+
+
+@dataclass(slots=True, frozen=True)
+class Stale:
+    """A report that came too late: the job was somebody else's by then, or had ended."""
+
+    job_id: int
+    attempt: int
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of one job. `extra` as described at orbit_runner.advance; None where there is nothing to add."""
+
+    job_id: int
+    attempt: int
+    status: str
+    duration: float
+    extra: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class ContextDelta:
+    """Entries of a run's context that the worker did not have: (kind, producer, name, value, secret)."""
+
+    version: int
+    entries: list[tuple[str, str, str, Any, bool]]
+
+
+@dataclass(slots=True)
+class Advance:
+    """The answer to one round trip."""
+
+    jobs: list[Job] = field(default_factory=list)
+    stale: list[Stale] = field(default_factory=list)
+    context: dict[int, ContextDelta] = field(default_factory=dict)
+    stopping: list[int] = field(default_factory=list)
+    done: dict[int, str] = field(default_factory=dict)
+    next_in: float | None = None
+    """Seconds until the lane's next job is due; None where it holds none."""
+    unknown_worker: bool = False
+
+
+class RunnerGateway:
+    """One connection of one worker. Not for use by several tasks at once."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection | None = None
+
+    async def connection(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._dsn, application_name="orbit worker")
+        return self._connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                await connection.close(timeout=5)
+            except CONNECTION_ERRORS:
+                connection.terminate()
+
+    async def drop(self) -> None:
+        """Gives up a connection whose state is unknown; the next call opens another."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.terminate()
+
+    async def register(self, name: str, slots: int, capabilities: Sequence[str], version: str) -> int:
+        return int(
+            await self._value(
+                "select orbit_runner.register_worker($1, $2, $3, $4)", name, slots, list(capabilities), version
+            )
+        )
+
+    async def retire(self, worker: int) -> None:
+        await self._value("select orbit_runner.retire_worker($1)", worker)
+
+    async def heartbeat(self, worker: int, runs: Sequence[int]) -> tuple[bool, list[int]]:
+        """Whether the worker is still known, and which of the runs are being stopped or are over."""
+        async with translated(self._dsn):
+            row = await (await self.connection()).fetchrow(
+                "select alive, stopping from orbit_runner.heartbeat($1, $2)", worker, list(runs)
+            )
+        return row["alive"], list(row["stopping"] or ())
+
+    async def tick(self, lease: float) -> dict[str, Any]:
+        answer = await self._value("select orbit_runner.tick(make_interval(secs => $1))::text", lease)
+        return dict(orjson.loads(answer))
+
+    async def load_run(self, queue_no: int) -> dict[str, Any] | None:
+        answer = await self._value("select orbit_runner.load_run($1)::text", queue_no)
+        return orjson.loads(answer) if answer else None
+
+    async def held_jobs(self, worker: int) -> list[tuple[int, int]]:
+        async with translated(self._dsn):
+            rows = await (await self.connection()).fetch(
+                "select job_id, attempt from orbit_runner.held_jobs($1)", worker
+            )
+        return [(row[0], row[1]) for row in rows]
+
+    async def advance(
+        self, worker: int, lane: int, want: int, reports: Sequence[Report], low: float, known: dict[int, int]
+    ) -> Advance:
+        """Reports what ended and claims up to `want` jobs of the lane, in one round trip.
+
+        Raises DatabaseUnavailableError where the reply was lost: the call may or may not have taken effect, and saying it again
+        is harmless. A deadlock or serialisation failure is told the same way; nothing of the call took effect then.
+        """
+        try:
+            rows = await (await self.connection()).fetch(
+                _ADVANCE,
+                worker,
+                lane,
+                want,
+                [report.job_id for report in reports],
+                [report.attempt for report in reports],
+                [report.status for report in reports],
+                [report.duration for report in reports],
+                [None if report.extra is None else orjson.dumps(report.extra).decode() for report in reports],
+                low,
+                list(known),
+                list(known.values()),
+            )
+        except (*CONNECTION_ERRORS, asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+            raise unavailable(self._dsn, error) from error
+        except asyncpg.PostgresError as error:
+            if (ours := translate(error)) is not None:
+                raise ours from error
+            raise
+        answer = Advance()
+        for kind, job_id, attempt, rank, payload in rows:
+            if kind == "job":
+                answer.jobs.append(Job(job_id, attempt, rank))
+            elif kind == "next":
+                answer.next_in = max(rank, 0.0)
+            elif kind == "context":
+                delta = orjson.loads(payload)
+                answer.context[job_id] = ContextDelta(delta["version"], [tuple(entry) for entry in delta["entries"]])
+            elif kind == "done":
+                answer.done[job_id] = orjson.loads(payload)["status"]
+            elif kind == "stop":
+                answer.stopping.append(job_id)
+            elif kind == "stale":
+                answer.stale.append(Stale(job_id, attempt))
+            elif kind == "unknown":
+                answer.unknown_worker = True
+            else:
+                raise DatabaseUnavailableError(
+                    f"orbit_runner.advance answered with a row of kind {kind}", hint="update Orbit"
+                )
+        return answer
+
+    async def _value(self, query: str, *arguments: Any) -> Any:
+        async with translated(self._dsn):
+            return await (await self.connection()).fetchval(query, *arguments)

@@ -1,0 +1,86 @@
+"""The heartbeat: a thread of its own with a connection of its own, so that it goes on whatever a test does to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from orbit_context.errors import DatabaseUnavailableError
+from orbit_context.gateway.runner import RunnerGateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["HEARTBEAT_SECONDS", "LEASE_SECONDS", "Heartbeat"]
+
+HEARTBEAT_SECONDS = 2.5
+LEASE_SECONDS = 10.0
+"""How long a worker may be silent before what it holds is given to others."""
+
+_log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Renews the worker's lease, keeps house (orbit_runner.tick), and hears which runs are being stopped.
+
+    `runs` is asked, and `on_lost` and `on_stopping` are called, from the heartbeat's thread. The first beat comes one
+    interval after the start, so that a run of a second costs no connection.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        worker: int,
+        *,
+        runs: Callable[[], list[int]],
+        on_lost: Callable[[], None],
+        on_stopping: Callable[[list[int]], None],
+        interval: float = HEARTBEAT_SECONDS,
+        lease: float = LEASE_SECONDS,
+    ) -> None:
+        self._dsn = dsn
+        self._worker = worker
+        self._runs = runs
+        self._on_lost = on_lost
+        self._on_stopping = on_stopping
+        self._interval = interval
+        self._lease = lease
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._main, name=f"orbit-heartbeat-{worker}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the thread has ended, or after five seconds where the database does not answer it."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _main(self) -> None:
+        if self._stop.wait(self._interval):
+            return
+        asyncio.run(self._beat())
+
+    async def _beat(self) -> None:
+        gateway = RunnerGateway(self._dsn)
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    alive, stopping = await gateway.heartbeat(self._worker, self._runs())
+                    if not alive:
+                        self._on_lost()
+                        return
+                    if stopping:
+                        self._on_stopping(stopping)
+                    while (await gateway.tick(self._lease)).get("more"):
+                        pass
+                except DatabaseUnavailableError as error:
+                    _log.warning("heartbeat: %s (%s)", error, error.detail)
+                    await gateway.drop()
+                if await loop.run_in_executor(None, self._stop.wait, self._interval):
+                    return
+        finally:
+            await gateway.close()

@@ -1,0 +1,336 @@
+"""The worker: claims tests, executes them side by side, and reports what became of them, one round trip a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from orbit_context import __version__
+from orbit_context.errors import DatabaseUnavailableError, OrbitError
+from orbit_context.gateway.runner import Job, Report, RunnerGateway
+from orbit_context.models.outcome import Outcome
+from orbit_runner.worker.heartbeat import HEARTBEAT_SECONDS, LEASE_SECONDS, Heartbeat
+from orbit_runner.worker.run_state import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orbit_context.seal import Sealer
+
+    from orbit_context.gateway.runner import Advance, ContextDelta
+    from orbit_runner.worker.executor import Executor, ExecutorFactory
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE = 60.0
+"""Seconds that a worker waits for a database that went away before it gives up."""
+_IDLE_SHORT, _IDLE_LONG = 0.02, 0.5
+_LOW_RESET = 0.25
+_NEGATIVE_INFINITY = float("-inf")
+
+
+class Worker:
+    """Executes tests of one lane of the queue until it is told to stop, or until the run `until` is finished.
+
+        worker = Worker(dsn, slots=20, executors=HttpExecutors(…))
+        await worker.run()
+
+    `slots` is how many tests run at once; `prefetch` how many more it may hold, which hides the round trip but is lost with the
+    worker. Cancelling the task that runs it hands back everything it holds.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        slots: int,
+        executors: ExecutorFactory,
+        sealer: Sealer | None = None,
+        lane: int = 0,
+        until: int | None = None,
+        prefetch: int = 0,
+        name: str | None = None,
+        capabilities: Sequence[str] = ("http",),
+        heartbeat: float = HEARTBEAT_SECONDS,
+        lease: float = LEASE_SECONDS,
+    ) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self.id: int | None = None
+        self._gateway = RunnerGateway(dsn)
+        self._dsn = dsn
+        self._slots = slots
+        self._prefetch = prefetch
+        self._executors = executors
+        self._sealer = sealer
+        self._lane = lane
+        self._until = until
+        self._capabilities = capabilities
+        self._interval = heartbeat
+        self._lease = lease
+        self._states: dict[int, asyncio.Task[tuple[RunState, Executor]]] = {}
+        self._known: dict[int, int] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._waiting: deque[Job] = deque()
+        self._held: dict[int, int] = {}
+        self._reports: list[Report] = []
+        self._stopping: set[int] = set()
+        self._wake = asyncio.Event()
+        self._drain = False
+        self._lost = False
+        self._low = _NEGATIVE_INFINITY
+        self._low_since = 0.0
+        self.finished: dict[int, str] = {}
+        """Verdicts of the runs that this worker brought to their end, by queue_no."""
+
+    def preload(self, state: RunState) -> None:
+        """Spares the first load of a run that this process knows already."""
+
+        async def ready() -> tuple[RunState, Executor]:
+            return state, self._executors(state)
+
+        self._states[state.queue_no] = asyncio.ensure_future(ready())
+        self._known[state.queue_no] = state.context_version
+
+    def drain(self) -> None:
+        """Claims nothing more; the worker ends when what it holds is done."""
+        self._drain = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Raises DatabaseUnavailableError where the database stays away for a minute."""
+        beat = await self._register()
+        idle = _IDLE_SHORT
+        look_at = 0.0  # when to ask for work although there is nothing to report
+        try:
+            while self._until is None or self._until not in self.finished:
+                if self._lost:
+                    beat.stop()
+                    beat = await self._start_again()
+                want = 0 if self._drain else max(self._slots + self._prefetch - len(self._held) + len(self._reports), 0)
+                now = time.monotonic()
+                if not self._reports and (want == 0 or now < look_at):
+                    if self._drain and not self._held:
+                        return
+                    await self._woken(self._lease if want == 0 else look_at - now)
+                    continue
+                reports, self._reports = self._reports, []
+                if now - self._low_since > _LOW_RESET:
+                    self._low, self._low_since = _NEGATIVE_INFINITY, now
+                try:
+                    answer = await self._gateway.advance(
+                        self.id or 0, self._lane, want, reports, self._low, self._known
+                    )
+                except DatabaseUnavailableError as error:
+                    self._reports = reports + self._reports
+                    await self._come_back(error)
+                    continue
+                for report in reports:
+                    self._held.pop(report.job_id, None)
+                self._take(answer, want)
+                idle = _IDLE_SHORT if answer.jobs else min(idle * 2, _IDLE_LONG)
+                pause = idle if answer.next_in is None else min(idle, answer.next_in)
+                look_at = time.monotonic() + (0.0 if len(answer.jobs) >= want else pause)
+        finally:
+            beat.stop()
+            await self._leave()
+
+    async def _woken(self, seconds: float) -> None:
+        """Waits for something to report or heed, at most that long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _register(self) -> Heartbeat:
+        self.id = await self._gateway.register(self.name, self._slots, self._capabilities, __version__)
+        self._lost = False
+        loop = asyncio.get_running_loop()
+
+        def lost() -> None:
+            self._lost = True
+            self._wake.set()
+
+        def from_thread(callback: object, *arguments: object) -> None:
+            loop.call_soon_threadsafe(callback, *arguments)  # type: ignore[arg-type]
+
+        beat = Heartbeat(
+            self._dsn,
+            self.id,
+            runs=lambda: list({job >> 20 for job in list(self._held)}),
+            on_lost=lambda: from_thread(lost),
+            on_stopping=lambda runs: from_thread(self._stop_runs, runs),
+            interval=self._interval,
+            lease=self._lease,
+        )
+        beat.start()
+        return beat
+
+    async def _start_again(self) -> Heartbeat:
+        """This worker was silent for too long and what it held is others' now: lets go of all of it and registers anew."""
+        _log.warning("%s was given up for lost; what it held is run again", self.name)
+        await self._abandon()
+        return await self._register()
+
+    async def _abandon(self) -> None:
+        self._waiting.clear()
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._running.clear()
+        self._held.clear()
+        self._reports.clear()
+
+    async def _leave(self) -> None:
+        await self._abandon()
+        for task in self._states.values():
+            task.cancel()
+        await asyncio.gather(*self._states.values(), return_exceptions=True)
+        try:
+            if self.id is not None:
+                await self._gateway.retire(self.id)
+        except DatabaseUnavailableError as error:
+            _log.warning("could not sign off: %s; the lease runs out in %.0f s", error, self._lease)
+        await self._gateway.close()
+
+    async def _come_back(self, error: DatabaseUnavailableError) -> None:
+        """Waits for the database, then takes up what was handed out in a reply that never arrived."""
+        _log.warning("%s (%s); trying again", error, error.detail)
+        deadline = time.monotonic() + _PATIENCE
+        pause = 0.05
+        while True:
+            await self._gateway.drop()
+            try:
+                held = await self._gateway.held_jobs(self.id or 0)
+                break
+            except DatabaseUnavailableError as again:
+                if time.monotonic() > deadline:
+                    raise again from error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+        for job_id, attempt in held:
+            if self._held.get(job_id) != attempt:
+                self._start(Job(job_id, attempt, 0.0))
+
+    def _take(self, answer: Advance, want: int) -> None:
+        for queue_no, status in answer.done.items():
+            self.finished[queue_no] = status
+            self._forget(queue_no)
+        for queue_no, delta in answer.context.items():
+            self._known[queue_no] = delta.version
+            self._learn(queue_no, delta)
+        for job in answer.jobs:
+            self._start(job)
+        if answer.jobs:
+            self._low = min(job.rank for job in answer.jobs) if len(answer.jobs) >= want else _NEGATIVE_INFINITY
+        self._stop_runs(answer.stopping)
+        for stale in answer.stale:
+            _log.info("the report of job %d, attempt %d came too late and was ignored", stale.job_id, stale.attempt)
+        if answer.unknown_worker:
+            self._lost = True
+
+    def _learn(self, queue_no: int, delta: ContextDelta) -> None:
+        task = self._states.get(queue_no)
+        if task is None:
+            return  # the first load brings it
+
+        def learn(done: asyncio.Task[tuple[RunState, Executor]]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                done.result()[0].learn(delta)
+
+        if task.done():
+            learn(task)
+        else:
+            task.add_done_callback(learn)
+
+    def _forget(self, queue_no: int) -> None:
+        self._states.pop(queue_no, None)
+        self._known.pop(queue_no, None)
+        self._stopping.discard(queue_no)
+
+    def _stop_runs(self, runs: Sequence[int]) -> None:
+        for queue_no in runs:
+            self._stopping.add(queue_no)
+            for job in [job for job in self._waiting if job.queue_no == queue_no]:
+                self._waiting.remove(job)
+                self._report(job, Outcome("cancelled", 0.0, category="cancelled", reason="the run was stopped"))
+            for job_id, task in self._running.items():
+                if job_id >> 20 == queue_no:
+                    task.cancel()
+
+    def _start(self, job: Job) -> None:
+        self._held[job.id] = job.attempt
+        if len(self._running) < self._slots:
+            self._running[job.id] = asyncio.create_task(self._execute(job))
+        else:
+            self._waiting.append(job)
+
+    async def _execute(self, job: Job) -> None:
+        began = time.monotonic()
+        try:
+            self._report(job, *await self._attempt(job))
+        except asyncio.CancelledError:
+            if job.queue_no not in self._stopping:
+                raise
+            elapsed = time.monotonic() - began
+            self._report(job, Outcome("cancelled", elapsed, category="cancelled", reason="the run was stopped"))
+        finally:
+            self._running.pop(job.id, None)
+            while self._waiting and len(self._running) < self._slots:
+                following = self._waiting.popleft()
+                self._running[following.id] = asyncio.create_task(self._execute(following))
+
+    async def _attempt(self, job: Job) -> tuple[Outcome, list[dict[str, Any]]]:
+        """The outcome, and what it captured as the database takes it."""
+        task = self._states.get(job.queue_no)
+        if task is None:
+            task = self._states[job.queue_no] = asyncio.ensure_future(self._load(job.queue_no))
+        try:
+            state, executor = await asyncio.shield(task)
+        except OrbitError as error:
+            return Outcome("errored", 0.0, category="config", reason=str(error)), []
+        outcome = await executor.run(job.position, job.attempt)
+        if outcome.status != "passed" or not outcome.captures:
+            return outcome, []
+        try:
+            return outcome, state.share(job.position, outcome.captures)
+        except OrbitError as error:
+            reason = str(error)
+            return Outcome("errored", outcome.duration, category="config", reason=reason, exchange=outcome.exchange), []
+
+    async def _load(self, queue_no: int) -> tuple[RunState, Executor]:
+        gateway = RunnerGateway(self._dsn)
+        try:
+            loaded = await gateway.load_run(queue_no)
+        finally:
+            await gateway.close()
+        if loaded is None:
+            raise DatabaseUnavailableError(f"run {queue_no} is not in the database any more")
+        state = RunState.from_database(loaded, self._sealer)
+        self._known[queue_no] = state.context_version
+        return state, self._executors(state)
+
+    def _report(self, job: Job, outcome: Outcome, captures: Sequence[dict[str, Any]] = ()) -> None:
+        extra: dict[str, Any] = {}
+        if outcome.category:
+            extra["category"] = outcome.category
+        if outcome.reason:
+            extra["reason"] = outcome.reason
+        if outcome.retryable:
+            extra["retryable"] = True
+        if outcome.failures:
+            extra["failures"] = [failure.to_json() for failure in outcome.failures]
+        if outcome.exchange is not None:
+            extra["exchange"] = outcome.exchange
+        if captures:
+            extra["captures"] = captures
+        self._reports.append(Report(job.id, job.attempt, outcome.status, outcome.duration, extra or None))
+        self._wake.set()
