@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orbit_runner.local.installation import Installation, install
 from orbit_runner.local.place import data_home, project_root
-from orbit_runner.local.server import DURABLE, EPHEMERAL, Server, ServerStatus
+from orbit_runner.local.postgres import DURABLE, EPHEMERAL, Server, ServerStatus
 
 __all__ = [
     "DURABLE",

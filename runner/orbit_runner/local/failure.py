@@ -24,7 +24,7 @@ _BY_ERRNO: dict[int, tuple[str, str]] = {
     errno.EPERM: ("permission is denied", "run as the account that owns it, or set ORBIT_HOME to a directory of yours"),
 }
 # Postgres and initdb speak English here (LC_ALL=C), with the C library's own words for an errno.
-_BY_WORDS = {os.strerror(code): code for code in (*_BY_ERRNO, errno.ENOENT) if code != errno.EPERM}
+_BY_WORDS = {os.strerror(code): code for code in _BY_ERRNO} | {"File size limit exceeded": errno.EFBIG}
 
 
 def from_os_error(doing: str, place: Path, error: OSError) -> EmbeddedPostgresError:
@@ -37,7 +37,7 @@ def from_output(doing: str, place: Path, output: str, *, log: Path | None = None
     """The same from what initdb or postgres printed; a full disk is recognised even when it left no words behind."""
     detail = "\n".join(output.strip().splitlines()[-12:]) or None
     for words, code in _BY_WORDS.items():
-        if words in output and code in _BY_ERRNO:
+        if words in output:
             why, hint = _BY_ERRNO[code]
             return EmbeddedPostgresError(f"cannot {doing} in {place}: {why}", detail=detail, hint=hint)
     if is_full(place):

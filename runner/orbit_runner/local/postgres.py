@@ -49,8 +49,9 @@ _COMMON = {
     "log_timezone": "UTC",
 }
 DURABLE: Mapping[str, str] = MappingProxyType(
-    # A user's history: what was committed is on the disk. One commit costs 0.4-2.5 ms here instead of 0.1 ms, which is why
-    # runners record outcomes in batches. synchronous_commit stays on: without it, kill -9 of the server loses the last commits.
+    # A user's history: what was committed is on the disk, also after a power cut. Measured on an SSD: a commit of one row 0.25 ms
+    # instead of 0.1 ms, of a thousand 0.8 instead of 0.5. synchronous_commit stays on: without it, kill -9 of the server loses
+    # the last commits, and it saves nothing that batching outcomes does not save already.
     _COMMON | {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "wal_level": "replica"}
 )
 EPHEMERAL: Mapping[str, str] = MappingProxyType(
