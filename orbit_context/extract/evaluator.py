@@ -8,9 +8,9 @@ from orbit_context.errors import OrbitError
 
 __all__ = ["DEFAULT_BUDGET", "EvaluationCode", "EvaluationError", "Evaluator", "InProcessEvaluator", "Kind"]
 
-Kind = Literal["jsonpath", "jsonpath_ng", "xpath_xml", "xpath_html", "schema"]
-"""What `expression` is: a JSONPath (RFC 9535, or jsonpath-ng's dialect), an XPath on XML or on HTML, or a JSON Schema
-bundle as JSON text (:func:`orbit_context.extract.schema.bundle`)."""
+Kind = Literal["jsonpath", "jsonpath_ng", "regex", "xpath_xml", "xpath_html", "schema"]
+"""What `expression` is: a JSONPath (RFC 9535, or jsonpath-ng's dialect); a regular expression, as the JSON text of
+`{"pattern", "group", "every"}`; an XPath on XML or on HTML; a JSON Schema, as `orbit_context.extract.schema` bundles it."""
 
 EvaluationCode = Literal["body", "expression", "timeout", "memory", "too_large", "crashed"]
 """`body`: it is not JSON, XML or HTML · `expression`: it does not compile, or fails on this document · `timeout`, `memory`,
