@@ -1,0 +1,1 @@
+"""What Orbit costs, measured: `python -m benchmarks [--only peers,queue]`. Each module measures one thing by its `main()`."""
