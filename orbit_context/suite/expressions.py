@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orbit_context.suite.problems import DocumentPath, Problems
     from orbit_context.suite.request import Request
 
-__all__ = ["Expression", "find_expressions", "find_missing_files"]
+__all__ = ["Expression", "about_file", "find_expressions", "find_missing_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _of_check(check: Check, path: DocumentPath, base_dir: Path, problems: Proble
         try:
             schema = read_document(base_dir / schema).data
         except DefinitionError as error:
-            problems.add((*path, "schema"), _about(error, str(check.json_schema)))
+            problems.add((*path, "schema"), about_file(error, str(check.json_schema)))
             return
     if isinstance(schema, dict | bool):
         yield Expression((*path, "schema"), "schema", schema)
@@ -95,7 +95,7 @@ def find_missing_files(request: Request | Defaults, path: DocumentPath, base_dir
             problems.add(where, f"there is no file {file}", hint=f"Paths are relative to {base_dir}.")
 
 
-def _about(error: DefinitionError, name: str) -> DefinitionError:
+def about_file(error: DefinitionError, name: str) -> DefinitionError:
     """An error about another file, told at the place that names it."""
-    place = f" (line {error.line}, column {error.column})" if error.line else ""
+    place = f" (line {error.line}, column {error.column})" if error.line and error.column else ""
     return DefinitionError(f"{name}: {error.message}{place}", hint=error.hint)

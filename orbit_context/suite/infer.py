@@ -228,6 +228,9 @@ class _Inference:
             return self.add_bare(group, path, reference)
         name = steps[0] if steps else None
         if root == "row":
+            if name in group.some_fields - group.fields and not reference.has_default:
+                self.refuse_missing_field(group, path, reference, str(name))
+                return True
             return name in group.fields if isinstance(name, str) else group.rows is not None
         if root in ("vars", "env"):
             return name in (self.variables if root == "vars" else self.environment or ())
@@ -270,7 +273,7 @@ class _Inference:
         if name in group.fields:
             return True
         if name in group.some_fields and not reference.has_default:
-            self.refuse_missing_field(group, path, reference)
+            self.refuse_missing_field(group, path, reference, name)
             return True
         capturing = self.captures.get(name, [])
         if name in self.variables:
@@ -334,10 +337,11 @@ class _Inference:
             f"Write {spell_path(('captured_data', other.keys[0], *rest))}.",
         )
 
-    def refuse_missing_field(self, group: Group, path: DocumentPath, reference: Reference) -> None:
-        name = reference.root
+    def refuse_missing_field(self, group: Group, path: DocumentPath, reference: Reference, name: str) -> None:
         missing = next(number for number, row in enumerate(group.rows or (), 1) if name not in row)
-        self.refuse(path, reference, f"row {missing} has no {name!r}", f"Give it one, or a default: {name} ?? null.")
+        self.refuse(
+            path, reference, f"row {missing} has no {name!r}", f"Give it one, or a default: {reference.source} ?? null."
+        )
 
     def refuse_cycles(self) -> None:
         graph = {

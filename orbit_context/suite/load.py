@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from orbit_context.errors import DefinitionError
+from orbit_context.errors import DefinitionError, TemplateError
 from orbit_context.suite.data import expand, read_rows, row_keys
 from orbit_context.suite.document import EnvironmentDocument, Suite
-from orbit_context.suite.expressions import find_expressions, find_missing_files
+from orbit_context.suite.expressions import about_file, find_expressions, find_missing_files
 from orbit_context.suite.infer import Edge, Group, infer
 from orbit_context.suite.problems import Problems, source_path
+from orbit_context.suite.variables import find_variable_errors
 from orbit_context.suite.yaml import read_document
 
 if TYPE_CHECKING:
@@ -123,6 +124,9 @@ def _build(
     for key, test in suite.tests.items():
         expressions += find_expressions(test, ("tests", key), base_dir, problems)
         find_missing_files(test.request, ("tests", key, "request"), base_dir, problems)
+    for path, error in find_variable_errors(suite, environment, dict.fromkeys(overrides)):
+        offset = error.source_column - 1 if isinstance(error, TemplateError) and error.source_column else None
+        problems.add(path or (), error, offset=offset)
     in_environment = {*environment.variables, *environment.secrets} if environment else None
     inference = infer(
         groups,
@@ -163,7 +167,8 @@ def _groups(suite: Suite, written: Mapping[str, Any], base_dir: Path, problems: 
                 group.set_rows(rows)
                 group.keys = row_keys(key, test.data, rows)
             except DefinitionError as error:
-                problems.add(("tests", key, "data"), error)
+                about = about_file(error, str(test.data.file)) if test.data.file and error.line is None else error
+                problems.add(("tests", key, "data"), about)
     return groups
 
 

@@ -13,15 +13,16 @@ from graphlib import TopologicalSorter
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from orbit_context.errors import DefinitionError, TemplateError
-from orbit_context.template import KnownNames, Scope, Template, check, compile_value
+from orbit_context.errors import DefinitionError, DefinitionErrors, TemplateError
+from orbit_context.template import NAMESPACES, KnownNames, Scope, Template, check, compile_value
+from orbit_context.template.syntax import spell_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from orbit_context.suite.document import EnvironmentDocument, Suite
 
-__all__ = ["ResolvedVariables", "parse_overrides", "resolve_variables"]
+__all__ = ["ResolvedVariables", "find_variable_errors", "parse_overrides", "resolve_variables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class _Definition:
     value: Any = field(repr=False)
     is_secret: bool
     path: tuple[str, ...]
-    is_literal: bool = False
+    """In its document; empty for an override, which is taken as it is."""
+    in_suite: bool = False
 
 
 def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
@@ -89,124 +91,126 @@ def resolve_variables(
     Raises:
         DefinitionError: a variable refers to what does not exist, or to itself through others; `field` names it.
     """
-    own: dict[str, _Definition] = {}
-    if environment is not None:
-        for name, variable in environment.variables.items():
-            own[name] = _Definition(variable.value, variable.secret, ("variables", name))
-        for name, value in environment.secrets.items():
-            own[name] = _Definition(value, is_secret=True, path=("secrets", name))
-    merged = {
-        name: _Definition(variable.value, variable.secret, ("variables", name))
-        for name, variable in suite.variables.items()
-    } | own
-    for name, value in (overrides or {}).items():
-        is_secret = name in merged and merged[name].is_secret
-        merged[name] = _Definition(value, is_secret, ("variables", name), is_literal=True)
-    return _Resolver(merged, own, clock, random or SystemRandom()).resolve()
+    resolver = _Resolver(suite, environment, overrides or {})
+    errors = [error for _, error in resolver.errors]
+    if errors:
+        raise errors[0] if len(errors) == 1 else DefinitionErrors(errors)
+    return resolver.resolve(clock, random or SystemRandom())
+
+
+def find_variable_errors(
+    suite: Suite, environment: EnvironmentDocument | None, overrides: Mapping[str, Any]
+) -> list[tuple[tuple[str, ...] | None, DefinitionError]]:
+    """What `resolve_variables` would raise, each with its path in the suite; None if it is not about the suite."""
+    return _Resolver(suite, environment, overrides).errors
+
+
+_Node = tuple[str, str]
+_LATER = frozenset(NAMESPACES) - {"vars", "env"}
 
 
 class _Resolver:
-    """Nodes are ("vars", name) and ("env", name); the first stands for the second unless something overrides it."""
+    """Nodes are ("vars", name) and ("env", name); the second stands for the first, too, unless it is overridden."""
 
-    def __init__(
-        self,
-        merged: dict[str, _Definition],
-        own: dict[str, _Definition],
-        clock: Callable[[], float],
-        random: Random,
-    ) -> None:
-        self.definitions: dict[tuple[str, str], _Definition] = {("env", name): found for name, found in own.items()}
+    def __init__(self, suite: Suite, environment: EnvironmentDocument | None, overrides: Mapping[str, Any]) -> None:
+        own: dict[str, _Definition] = {}
+        if environment is not None:
+            for name, variable in environment.variables.items():
+                own[name] = _Definition(variable.value, variable.secret, ("environment", "variables", name))
+            for name, value in environment.secrets.items():
+                own[name] = _Definition(value, is_secret=True, path=("environment", "secrets", name))
+        merged = {
+            name: _Definition(variable.value, variable.secret, ("variables", name), in_suite=True)
+            for name, variable in suite.variables.items()
+        } | own
+        for name, value in overrides.items():
+            merged[name] = _Definition(value, is_secret=name in merged and merged[name].is_secret, path=())
+        self.names = list(merged)
+        self.definitions: dict[_Node, _Definition] = {("env", name): found for name, found in own.items()}
         self.definitions |= {("vars", name): found for name, found in merged.items() if own.get(name) is not found}
-        self.names = frozenset(merged)
-        self.known = KnownNames(
-            captured_data={},
-            shared_auth_tokens=(),
-            shared_variables=(),
-            vars=self.names,
-            env=frozenset(own),
-            row=(),
-        )
-        self.scope = Scope(vars={}, env={}, clock=clock, random=random)
+        self.errors: list[tuple[tuple[str, ...] | None, DefinitionError]] = []
+        self.templates: dict[_Node, Template] = {}
+        self.graph: dict[_Node, set[_Node]] = {}
+        self.order: list[_Node] = []
+        known = KnownNames(vars=frozenset(merged), env=frozenset(own), row=frozenset())
+        for node, definition in self.definitions.items():
+            template = self.compiled(definition, known)
+            self.graph[node] = self.references(template) if template else set()
+            if template:
+                self.templates[node] = template
+        try:
+            self.order = list(TopologicalSorter(self.graph).static_order())
+        except GraphCycle as error:
+            self.refuse_cycle(error.args[1][::-1])
 
-    def node(self, root: str, name: str) -> tuple[str, str]:
+    def compiled(self, definition: _Definition, known: KnownNames) -> Template | None:
+        """The variable's template; None where its value holds none and stays as it is."""
+        if not definition.path or not _may_hold_template(definition.value):
+            return None
+        try:
+            template = compile_value(definition.value, field=spell_path(definition.path))
+        except TemplateError as error:
+            self.refuse(definition, error)
+            return None
+        for reference in template.references:
+            if reference.root in _LATER:
+                early = TemplateError(
+                    f"{reference.source} is not known yet when variables get their values",
+                    field=reference.field,
+                    hint="A variable may refer to variables, to the environment and to generated values.",
+                )
+                early.source, early.source_column = reference.source, reference.column
+                self.refuse(definition, early)
+        for missing in check(template, known):
+            if (missing.source or "").split(".")[0].split("[")[0] not in _LATER:
+                self.refuse(definition, missing)
+        return template
+
+    def references(self, template: Template) -> set[_Node]:
+        found: set[_Node] = set()
+        for reference in template.references:
+            if reference.is_bare:
+                found.add(self.node("vars", reference.root))
+            elif reference.root in ("vars", "env") and reference.path:
+                found.add(self.node(reference.root, str(reference.path[0])))
+        return found & self.definitions.keys()
+
+    def node(self, root: str, name: str) -> _Node:
         return (root, name) if (root, name) in self.definitions else ("env", name)
 
-    def resolve(self) -> ResolvedVariables:
-        values: dict[tuple[str, str], Any] = {}
-        templates: dict[tuple[str, str], Template] = {}
-        graph: dict[tuple[str, str], set[tuple[str, str]]] = {}
-        for node, definition in self.definitions.items():
-            template = None if definition.is_literal else self.compile(definition)
-            if template is None:
-                values[node] = definition.value
-                graph[node] = set()
-            else:
-                templates[node] = template
-                graph[node] = self.references(template)
-        order = self.ordered(graph)
-        secret: set[tuple[str, str]] = set()
+    def refuse(self, definition: _Definition, error: DefinitionError) -> None:
+        error.field = error.field or spell_path(definition.path)
+        self.errors.append((definition.path if definition.in_suite else None, error))
+
+    def refuse_cycle(self, nodes: list[_Node]) -> None:
+        start = min(range(len(nodes) - 1), key=lambda position: list(self.definitions).index(nodes[position]))
+        cycle = [*nodes[start:-1], *nodes[:start], nodes[start]]
+        names = " → ".join(name for _, name in cycle)
+        message = (
+            "the variable refers to itself" if len(cycle) == 2 else f"these variables refer to each other: {names}"
+        )
+        self.refuse(self.definitions[cycle[0]], DefinitionError(message))
+
+    def resolve(self, clock: Callable[[], float], random: Random) -> ResolvedVariables:
         variables: dict[str, Any] = {}
         environment: dict[str, Any] = {}
-        scope = Scope(vars=variables, env=environment, clock=self.scope.clock, random=self.scope.random)
-        for node in order:
-            if node in templates:
-                values[node] = templates[node].render(scope)
-            if self.definitions[node].is_secret or not secret.isdisjoint(graph[node]):
+        secret: set[_Node] = set()
+        scope = Scope(vars=variables, env=environment, clock=clock, random=random)
+        for node in self.order:
+            template = self.templates.get(node)
+            value = template.render(scope) if template else self.definitions[node].value
+            if self.definitions[node].is_secret or not secret.isdisjoint(self.graph[node]):
                 secret.add(node)
             root, name = node
             if root == "env":
-                environment[name] = values[node]
+                environment[name] = value
             if root == "vars" or ("vars", name) not in self.definitions:
-                variables[name] = values[node]
+                variables[name] = value
         return ResolvedVariables(
-            values={name: variables[name] for name in self.names_in_order()},
+            values={name: variables[name] for name in self.names},
             environment=environment,
             secret_names=frozenset(name for _, name in secret),
         )
-
-    def names_in_order(self) -> list[str]:
-        return list(dict.fromkeys(name for _, name in self.definitions))
-
-    def compile(self, definition: _Definition) -> Template | None:
-        """The variable's template; None where its value holds none and stays as it is."""
-        if not _may_hold_template(definition.value):
-            return None
-        template = compile_value(definition.value, field=".".join(definition.path))
-        errors = check(template, self.known)
-        if errors:
-            error = errors[0]
-            root = (error.source or "").partition(".")[0]
-            if root in ("captured_data", "shared_auth_tokens", "shared_variables", "row", "run", "test"):
-                raise TemplateError(
-                    f"a variable is known before the run starts; {error.source} is not",
-                    field=error.field,
-                    hint="Refer to variables, to the environment, and to generated values.",
-                )
-            raise error
-        return template
-
-    def references(self, template: Template) -> set[tuple[str, str]]:
-        found: set[tuple[str, str]] = set()
-        for reference in template.references:
-            if reference.is_bare:
-                name, root = reference.root, "vars"
-            elif reference.root in ("vars", "env") and reference.path:
-                name, root = str(reference.path[0]), reference.root
-            else:
-                continue
-            node = self.node(root, name)
-            if node in self.definitions:
-                found.add(node)
-        return found
-
-    def ordered(self, graph: dict[tuple[str, str], set[tuple[str, str]]]) -> list[tuple[str, str]]:
-        try:
-            return list(TopologicalSorter(graph).static_order())
-        except GraphCycle as error:
-            names = [name for _, name in error.args[1][::-1]]
-            raise DefinitionError(
-                f"these variables refer to each other: {' → '.join(names)}", field=f"variables.{names[0]}"
-            ) from None
 
 
 def _may_hold_template(value: Any) -> bool:
