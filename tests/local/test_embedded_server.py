@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 from orbit_runner.local import DURABLE, Server, postgres
+from orbit_runner.local.place import account_for
 
 from orbit_context.errors import EmbeddedPostgresError
 
@@ -149,7 +150,8 @@ def test_a_stale_pid_file_that_names_somebody_else(server: Server) -> None:
     query(server, "create table kept ()")
     pid = server.status().pid
     assert pid is not None
-    with subprocess.Popen(["sleep", "600"]) as stranger:
+    account = account_for(server.data)  # PostgreSQL itself passes over a process of another account
+    with subprocess.Popen(["sleep", "600"], **account.popen_arguments()) as stranger:
         try:
             lines = (server.data / "postmaster.pid").read_text().splitlines()
             os.kill(pid, signal.SIGKILL)

@@ -16,6 +16,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orbit_context.errors import EmbeddedPostgresError
 from orbit_runner.local.failure import from_os_error
@@ -35,7 +36,7 @@ class Account:
     name: str
     drop: bool
 
-    def popen_arguments(self) -> dict[str, object]:
+    def popen_arguments(self) -> dict[str, Any]:
         """What subprocess needs to become this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
 
@@ -84,7 +85,7 @@ def can_enter(directory: Path, account: Account) -> bool:
     import subprocess
 
     argv = ["/bin/sh", "-c", 'cd -- "$1" 2>/dev/null', "sh", str(directory)]
-    return subprocess.run(argv, cwd="/", check=False, **account.popen_arguments()).returncode == 0  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(argv, cwd="/", check=False, **account.popen_arguments()).returncode == 0
 
 
 def project_root(start: Path) -> Path:

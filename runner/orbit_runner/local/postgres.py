@@ -26,7 +26,7 @@ from orbit_runner.local.installation import MAJOR, Installation, install
 from orbit_runner.local.place import Account, account_for, found_directory, server_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["DURABLE", "EPHEMERAL", "Server", "ServerStatus"]
 
@@ -298,7 +298,7 @@ class Server:
     def _run(self, installation: Installation, account: Account, argv: list[str]) -> tuple[bool, str]:
         import subprocess
 
-        done = subprocess.run(  # type: ignore[call-overload]
+        done = subprocess.run(
             [installation.program(argv[0]), *argv[1:]],
             cwd=self.directory,
             env=installation.environment(self.directory),
@@ -347,7 +347,7 @@ class Server:
                 if not _until(lambda: _lock(alive, fcntl.LOCK_EX), 5.0):
                     return "the lock on alive.lock is held"
                 # A shell in between puts the server in the background and ends: it is not our child, so not our zombie.
-                subprocess.run(  # type: ignore[call-overload]
+                subprocess.run(
                     ["/bin/sh", "-c", '"$@" &', "sh", *argv],
                     cwd=self.directory,
                     env=installation.environment(self.directory),
@@ -445,10 +445,10 @@ def _lock(descriptor: int, operation: int) -> bool:
     return True
 
 
-def _until(condition: object, seconds: float) -> bool:
+def _until(condition: Callable[[], object], seconds: float) -> bool:
     """Wait until `condition()` is true, at most `seconds`."""
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.002)
