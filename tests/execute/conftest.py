@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from execution_bench import Bench
+from execution_bench import AnsweringServer, Bench
 from orbit_runner.transport.curl import CurlTransport
-from support.hostile import HostileServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with HostileServer() as server:
+    async with AnsweringServer() as server:
         transport = CurlTransport()
         yield Bench(server, transport, tmp_path)
         await transport.close()

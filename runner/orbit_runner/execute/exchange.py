@@ -111,6 +111,8 @@ def describe_body(data: bytes, limit: int, redactor: Redactor, charset: str | No
     if not data:
         return None
     window = limit + _MARGIN
+    if len(data) > window and not data[:window].isascii():
+        window *= 4  # bytes of a character, at most
     is_whole = len(data) <= window
     text = _decode(data if is_whole else data[:window], charset, is_whole=is_whole)
     if text is None or "\x00" in text:

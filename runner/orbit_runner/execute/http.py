@@ -58,7 +58,7 @@ _CATEGORIES = {
 }
 _MAX_FAILURES = 100
 _MAX_SHOWN = 4096
-"""Characters of an expected or actual value, as JSON, that a failure keeps."""
+"""Characters of an expected or actual value, as JSON, that a failure keeps; the same for its message."""
 
 
 class HttpExecutor:
@@ -333,8 +333,8 @@ def _with_timeout(http: HttpRequest, timeout: float) -> HttpRequest:
 def _masked(failure: Failure, redactor: Redactor) -> Failure:
     """`failure` without secrets, as the database can store it, its values cut to size."""
     return Failure(
-        _storable(redactor.redact_text(failure.message)),
-        _storable(redactor.redact_text(failure.where)),
+        _storable(redactor.redact_text(failure.message))[:_MAX_SHOWN],
+        _storable(redactor.redact_text(failure.where))[:_MAX_SHOWN],
         _shown(redactor.redact_json(failure.expected)),
         _shown(redactor.redact_json(failure.actual)),
         failure.category,
