@@ -58,7 +58,7 @@ _ORBIT = r'"?orbit(?:_private|_runner)?"?'
 _CHANGES_ORBIT = re.compile(
     rf"""(?:create|alter|drop)\s+(?:or\s+replace\s+)?
         (?: (?:unlogged\s+)?(?:table|view|materialized\s+view|function|procedure|type|domain|sequence)
-            \s+(?:if\s+(?:not\s+)?exists\s+)?{_ORBIT}\s*\.
+            \s+(?:if\s+(?:not\s+)?exists\s+)?(?:only\s+)?{_ORBIT}\s*\.
           | schema\s+(?:if\s+(?:not\s+)?exists\s+)?{_ORBIT}
           | (?:constraint\s+)?(?:unique\s+)?(?:index|policy|trigger)\b.*?\son\s+(?:only\s+)?{_ORBIT}\s*\.)""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
@@ -177,9 +177,7 @@ async def push(conn: Connection, sql: Path | None = None) -> Applied:
     fails (nothing of that file stays); the connection must not be inside a transaction.
     """
     await platform(conn, sql)
-    async with conn.transaction():
-        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
-        await conn.execute(_HISTORY)
+    await _prepare_history(conn)
     before = await status(conn, sql)
     _refuse(before)
     applied = [
@@ -197,20 +195,20 @@ async def platform(conn: Connection, sql: Path | None = None) -> bool:
 
     if await conn.fetchval("select exists (select from pg_catalog.pg_roles where rolname = 'supabase_admin')"):
         return False
-    for path in sorted(((sql or sql_directory()) / "platform").glob("*.sql")):
-        text = path.read_text(encoding="utf-8")
-        try:
-            async with conn.transaction():
-                await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
-                await conn.execute("set local client_min_messages = warning")
+    async with conn.transaction():
+        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await conn.execute("set local client_min_messages = warning")
+        for path in sorted(((sql or sql_directory()) / "platform").glob("*.sql")):
+            text = path.read_text(encoding="utf-8")
+            try:
                 await conn.execute(text)
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise InfrastructureError(
-                f"this database lacks what Supabase brings ({path.name}), and the account may not make it: {error}",
-                hint="connect once as a superuser (`orbit db push`), or use a Supabase project",
-            ) from error
-        except asyncpg.PostgresError as error:
-            raise _failure(error, path, text, 0) from error
+            except asyncpg.InsufficientPrivilegeError as error:
+                raise InfrastructureError(
+                    f"this database lacks what Supabase brings ({path.name}), and the account may not make it: {error}",
+                    hint="connect once as a superuser (`orbit db push`), or use a Supabase project",
+                ) from error
+            except asyncpg.PostgresError as error:
+                raise _failure(error, path, text, 0) from error
     return True
 
 
@@ -237,6 +235,13 @@ async def reset(conn: Connection, *, embedded: bool, yes: bool = False, sql: Pat
                 "delete from supabase_migrations.schema_migrations where version = any($1)", sorted(ours)
             )
     return await push(conn, sql)
+
+
+async def _prepare_history(conn: Connection) -> None:
+    async with conn.transaction():
+        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await conn.execute("set local client_min_messages = warning")
+        await conn.execute(_HISTORY)
 
 
 async def _recorded(conn: Connection) -> dict[str, tuple[str | None, list[str] | None]]:

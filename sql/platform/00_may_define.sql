@@ -1,6 +1,6 @@
 -- What hosted Supabase brings and a bare Postgres lacks. Applied before the migrations, again and again: every object is made
 -- only where it is missing, or replaced where an earlier Orbit made it (its comment begins with "Orbit platform"). A database
--- that has the role supabase_admin is Supabase itself and is left alone.
+-- that has the role supabase_admin is Supabase itself and is left alone. All files are one transaction.
 
 create or replace function pg_temp.may_define(p_signature text)
 returns boolean language sql stable set search_path = '' as $$

@@ -90,6 +90,10 @@ class Cluster:
         finally:
             self.wait_for(self._admin.execute(f"drop database if exists {name} with (force)"))
 
+    async def exists(self, name: str) -> bool:
+        """Whether there is a database of that name."""
+        return bool(await self._admin.fetchval("select exists (select from pg_database where datname = $1)", name))
+
     def template(self) -> str:
         """The name of the template that holds the present schema; built where it is missing."""
         return self.wait_for(self._build_template())
@@ -98,7 +102,7 @@ class Cluster:
         name = TEMPLATE_PREFIX + _sql_digest()
         await self._admin.execute("select pg_advisory_lock(hashtext($1))", TEMPLATE_PREFIX)
         try:
-            if await self._admin.fetchval("select exists (select from pg_database where datname = $1)", name):
+            if await self.exists(name):
                 return name
             for row in await self._admin.fetch("select datname from pg_database where datname ^@ $1", TEMPLATE_PREFIX):
                 with suppress(asyncpg.ObjectInUseError):

@@ -1,0 +1,1 @@
+drop function pg_temp.may_define(text);
