@@ -53,12 +53,9 @@ def to_json(value: Any) -> str:
     import json
 
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
     except (TypeError, ValueError, RecursionError):
         raise ExpressionFailure("the value cannot be written as JSON (not finite, too large or too deep)") from None
-    if len(text) > MAX_OUTPUT:
-        raise ExpressionFailure(f"the text would be larger than {MAX_OUTPUT // 1024**2} MiB")
-    return text
 
 
 def _plain(value: Any) -> Any:

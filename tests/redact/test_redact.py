@@ -131,6 +131,13 @@ def test_overlapping_secrets_leave_no_tails() -> None:
     assert redactor.redact_text("xabababy") == "x***y"
 
 
+def test_secrets_without_letters_or_of_common_words_leave_no_tails_either() -> None:
+    redactor = Redactor(["-=-=", "word-é"])
+    assert redactor.redact_text("x-=-=-=y-=-=") == "x***y***"
+    many = "word " * 2000
+    assert redactor.redact_text(f"{many}word-é {many}word-%C3%A9") == f"{many}*** {many}***"
+
+
 def test_json_values_keys_and_numbers_are_masked_at_any_depth() -> None:
     redactor = Redactor([918273, "hunter2!"])
     value = {
@@ -167,8 +174,10 @@ def test_secrets_may_come_later_and_lie_inside_values() -> None:
 
 
 def test_a_copy_goes_its_own_way() -> None:
-    redactor = Redactor(["first-secret"])
+    redactor = Redactor(["first-secret", "a***", "x"])
     copy = redactor.copy()
+    assert copy.too_short == ("(unnamed)",)
+    assert copy.redact_text("afirst-secret") == MASK
     copy.add("second-secret")
     redactor.add("third-secret")
     text = "first-secret second-secret third-secret"

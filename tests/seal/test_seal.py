@@ -215,7 +215,7 @@ def test_a_sealer_shows_and_gives_away_no_key() -> None:
         assert sealer.key_id in text
         assert ENCODED.rstrip("=") not in text
         assert KEY.hex() not in text
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="holds keys"):
         pickle.dumps(sealer)
 
 

@@ -95,11 +95,19 @@ def test_an_error_says_what_is_there_and_what_is_near(text: str, message: str, d
         ("x {{ 1 + 1 }}", None, 8),
         ("ab {{ token", None, 4),
         ("{{ random_int(2, 1) }}", "random_int(2, 1)", 4),
+        ("ab {{ token | trim | int }}", "token | trim | int", 22),
+        ("{{ 1 }} {{ random_int(captured_data.login.user_id, 1) }}", "random_int(captured_data.login.user_id, 1)", 12),
     ],
 )
 def test_an_error_says_where_in_the_string(text: str, source: str | None, column: int) -> None:
     error = failure(text)
     assert (error.source, error.source_column) == (source, column)
+
+
+def test_constant_arguments_are_looked_at_when_compiling() -> None:
+    for text in ("{{random_int(2, 1)}}", "{{now('is')}}", "{{'x' | int}}", "a{{null}}", "{{x ?? random_string(-1)}}"):
+        with pytest.raises(TemplateError):
+            compile_value(text)
 
 
 def test_the_field_is_named_down_to_the_string() -> None:
@@ -143,7 +151,7 @@ def test_depth_is_limited() -> None:
 def test_output_cannot_fill_the_memory(text: str) -> None:
     import tracemalloc
 
-    scope = Scope(vars={"v": '"é' * 2_500_000, "l": ['"' * 1_000_000] * 12})
+    scope = Scope(vars={"v": '"é' * 2_500_000, "l": ['"' * 1_000_000] * 40})
     template = compile_value({"a": text}, field="request.url") if "random_string" not in text else None
     tracemalloc.start()
     try:
