@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from orbit_context.extract.evaluator import EvaluationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from orbit_context.extract.evaluator import Evaluator, Kind
 
@@ -84,7 +84,7 @@ async def _outcome(evaluator: Evaluator, key: tuple[Kind, str, bytes]) -> Any:
         return error
 
 
-async def gather(attempts: list[Callable[[Answers], _Result]], evaluator: Evaluator | None) -> list[_Result]:
+async def gather(attempts: Sequence[Callable[[Answers], _Result]], evaluator: Evaluator | None) -> list[_Result]:
     """The results of `attempts`, in their order, with whatever they ask for evaluated by `evaluator`."""
     if evaluator is None:
         return [attempt(NO_EVALUATOR) for attempt in attempts]
