@@ -43,6 +43,7 @@ SENSITIVE_HEADERS = frozenset(
 
 _SCHEMES = frozenset({"apikey", "aws4-hmac-sha256", "basic", "bearer", "digest", "negotiate", "ntlm", "token"})
 _RUN = re.compile(r"[A-Za-z0-9]+")
+_UNTOUCHED = re.compile(r"[A-Za-z0-9._-]+")  # what no way of writing text changes
 _NUMERIC = re.compile(r"[0-9.eE+-]*[0-9][0-9.eE+-]*")
 _MIN_ANCHOR = 3
 # An anchor found more often than this is an ordinary word: then looking for the variants themselves is cheaper than looking
@@ -297,8 +298,11 @@ def _needles_of(secret: str) -> tuple[_Needles, ...]:
     texts = {secret}
     if len(secret.strip()) >= MIN_LENGTH:
         texts.add(secret.strip())  # what was read from a file ends with a newline, what a server echoes does not
-    once = {encoded for text in texts for encoded in _written(text)}
-    twice = {encoded for text in once for encoded in _written_again(text)}
+    once: set[str] = set()
+    twice: set[str] = set()
+    if not _UNTOUCHED.fullmatch(secret):  # a token: adding it costs a twentieth
+        once = {encoded for text in texts for encoded in _written(text)}
+        twice = {encoded for text in once for encoded in _written_again(text)}
     latin1 = secret if secret.isascii() is False and max(secret) <= "\xff" else None
     groups = [_Needles(texts | once | twice, _longest_run(secret), latin1)]
     for text in texts:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orbit_context.redact import MASK, MIN_LENGTH, Redactor, _needles_of
+from orbit_context.redact import MASK, MIN_LENGTH, Redactor, _needles_of, _written, _written_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,6 +257,13 @@ def test_every_encoding_holds_its_anchor() -> None:
     ]:
         for group in _needles_of(secret):
             assert all(group.anchor in variant for variant, _offset in (*group.text, *group.raw)), secret
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[A-Za-z0-9._-]{4,12}", fullmatch=True))
+def test_tokens_are_written_one_way_only(token: str) -> None:
+    """Why `_needles_of` need not try the ways of writing text on them."""
+    assert {encoded for text in _written(token) for encoded in _written_again(text)} == {token}
 
 
 secrets = st.text(min_size=MIN_LENGTH, max_size=20).filter(lambda text: len(text.strip()) >= MIN_LENGTH)
