@@ -191,7 +191,7 @@ async def test_huge_and_odd_values_in_failures(bench: Bench) -> None:
     failures = asdict(outcome)["failures"]
     assert len(failures) == 3
     written = json.dumps(failures, ensure_ascii=False)
-    assert "\\u0000" not in written  # jsonb refuses it
+    assert "\\u0000" not in written.replace("\\\\", "")  # jsonb refuses it
     written.encode()  # and half characters
     assert len(written) < 40_000
 

@@ -88,11 +88,22 @@ async def test_a_missing_capture_alone_fails_the_test(bench: Bench) -> None:
     assert (outcome.status, outcome.category) == ("failed", "capture_missing")
 
 
+@pytest.mark.parametrize("value", ['"a\\u0000b"', '["x", {"y": "\\u0000"}]', '{"\\u0000": 1}'])
+async def test_what_the_database_cannot_keep_is_no_capture(bench: Bench, value: str) -> None:
+    bench.server.answer = (200, b'{"v": %s, "ok": ["\\n", "\\\\u0000"]}' % value.encode(), [])
+    outcome = await bench.run({"request": "/answer", "capture": {"v": "$.v", "ok": "$.ok[0]"}})
+    assert (outcome.status, outcome.category, outcome.failures[0].where) == ("failed", "data", "capture v")
+    assert [captured.name for captured in outcome.captures] == ["ok"]
+
+
 async def test_unknown_name_in_an_expectation(bench: Bench) -> None:
     outcome = await bench.run({"request": "/echo", "expect": {"json": {"$.method": "{{nothing_here}}"}}})
     assert (outcome.status, outcome.category) == ("errored", "template")
     assert outcome.exchange is not None
     assert outcome.exchange["response"]["status"] == 200
+    outcome = await bench.run({"request": "/echo", "expect": {"json": {"$.method": "{{nothing_here}}"}, "status": 201}})
+    assert (outcome.status, outcome.category) == ("failed", "assertion")
+    assert [failure.where for failure in outcome.failures] == ["status", "json $.method"]
 
 
 # ------------------------------------------------------------------------------------------------------- no answer

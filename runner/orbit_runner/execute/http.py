@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,9 @@ _CATEGORIES = {
     "invalid_redirect": "protocol",
     "closed": "internal",
 }
+# An assertion that could not be asked says nothing about the system under test.
+_NO_VERDICT = frozenset({"expression", "template", "config"})
+_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]").search
 _MAX_FAILURES = 100
 _MAX_SHOWN = 4096
 """Characters of an expected or actual value, as JSON, that a failure keeps; the same for its message."""
@@ -160,10 +164,14 @@ class _Attempt:
             return self._no_answer(self.error)
         missing: list[Failure] = []
         if test.captures:
-            self.captures, missing = await take_all(test.captures, view, self.executor.evaluator)
-            for captured in self.captures:
+            taken, missing = await take_all(test.captures, view, self.executor.evaluator)
+            for captured in taken:
                 if captured.secret:
                     self.redactor.add(captured.value, captured.name)
+                if _can_be_kept(captured.value):
+                    self.captures.append(captured)
+                else:
+                    missing.append(_not_kept(captured.name))
         if test.checks is not None:
             failures = failures + await self._check(test.checks, view)
         elif test.until is None and view.status >= 400:
@@ -247,10 +255,10 @@ class _Attempt:
         for failure in failures:
             if failure.where == "status" and failure.category == "assertion":
                 failure.category = _status_category(http_status)
-        found = [failure for failure in failures if failure.category != "expression"]
+        found = [failure for failure in failures if failure.category not in _NO_VERDICT]
         if not found:
             return self._end("errored", failures)
-        return self._end("failed", found + [failure for failure in failures if failure.category == "expression"])
+        return self._end("failed", found + [failure for failure in failures if failure.category in _NO_VERDICT])
 
     def _no_answer(self, error: TransportError) -> Outcome:
         self.error = error
@@ -316,6 +324,25 @@ class _Attempt:
 
 def _definition_failure(error: DefinitionError, category: str) -> Failure:
     return Failure(error.message, error.field or "request", category=category, hint=error.hint or error.detail)
+
+
+def _can_be_kept(value: Any) -> bool:
+    """Whether jsonb takes `value`: it refuses NUL and half characters, and one such value would spoil a whole batch."""
+    if type(value) is str:
+        return value.isprintable() or ("\x00" not in value and not _HALF_CHARACTER(value))
+    if value is None or isinstance(value, (bool, int, float)):
+        return True
+    import json
+
+    written = json.dumps(value, ensure_ascii=False)
+    return "\\u0000" not in written and not _HALF_CHARACTER(written)
+
+
+def _not_kept(name: str) -> Failure:
+    message = f"capture {name}: the value holds a NUL or half a character, which the database cannot keep"
+    return Failure(
+        message, f"capture {name}", category="data", hint="Capture a part of it, or its place in the answer."
+    )
 
 
 def _status_category(status: int) -> str:
