@@ -81,6 +81,9 @@ class HostileServer:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 while await self._one(reader, writer):
                     pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # closing TLS would wait for the client
+            raise
         finally:
             self.closed += 1
             writer.close()
@@ -303,8 +306,15 @@ class HostileServer:
 
     async def do_down(self, request: Request, writer: asyncio.StreamWriter) -> None:
         """`/down/3` leads to `/down/2`, …, `/echo`."""
-        left = int(request.target.split("/")[2])
+        left = int(urlsplit(request.target).path.split("/")[2])
         self.reply(writer, request, 302, headers=[("Location", f"/down/{left - 1}" if left > 1 else "/echo")])
+
+    async def do_needs_cookie(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        """Sends whoever has no cookie back to the same place, with one."""
+        if request.values("cookie"):
+            self.reply(writer, request, 200)
+        else:
+            self.reply(writer, request, 302, headers=[("Location", request.target), ("Set-Cookie", "seen=1")])
 
     async def do_no_location(self, request: Request, writer: asyncio.StreamWriter) -> None:
         self.reply(writer, request, 302)

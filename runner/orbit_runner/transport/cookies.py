@@ -7,7 +7,7 @@ it sees them, and it sends a cookie without Domain only to the very host that se
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orbit_runner.transport.url import Target, parse_url
@@ -31,7 +31,7 @@ class Cookie:
     """
 
     name: str
-    value: str
+    value: str = field(repr=False)
     domain: str
     path: str
     expires: float | None = None
@@ -145,10 +145,10 @@ class _Answer:
 
 
 def _straighten(header: str, host: str) -> str | None:
-    """A `Set-Cookie` header in which nothing is left that RFC 6265 reads otherwise than the standard jar; None: no cookie.
+    """A `Set-Cookie` header in which nothing is left that RFC 6265 reads otherwise than the standard jar; None: no cookie
 
-    A Domain that is the host itself means little for an address or a name without a dot, where the standard jar
-    refuses it; a Max-Age that is no number and a Path that does not begin with a slash are ignored (5.2.2, 5.2.4).
+    An address or a name without a dot has no domain but itself, which the standard jar refuses or misjudges; a Max-Age
+    that is no number and a Path that does not begin with a slash are ignored (sections 5.2.2 and 5.2.4).
     """
     pair, *attributes = header.split(";")
     name, equals, _ = pair.partition("=")
@@ -159,7 +159,9 @@ def _straighten(header: str, host: str) -> str | None:
         name, _, value = attribute.partition("=")
         key, value = name.strip().lower(), value.strip()
         if key == "domain":
-            keep = bool(value) and not (_has_no_domain(host) and value.lstrip(".").lower() == host)
+            keep = bool(value) and not _has_no_domain(host)
+            if value and not keep and value.lstrip(".").lower() != host:
+                return None
         elif key == "max-age":
             keep = re.fullmatch(r"-?[0-9]+", value) is not None
         elif key == "path":

@@ -59,6 +59,7 @@ _CATEGORIES: dict[int, Category] = {
     26: "invalid_request",  # READ_ERROR: the body could not be read
     28: "timeout",  # OPERATION_TIMEDOUT
     35: "tls",  # SSL_CONNECT_ERROR
+    43: "tls",  # BAD_FUNCTION_ARGUMENT: a private key that its password does not open
     52: "reset",  # GOT_NOTHING
     53: "tls",
     54: "tls",
@@ -362,7 +363,7 @@ class CurlTransport:
             if not allowed(ip.decode() if isinstance(ip, bytes) else ip):
                 transfer.refused_address = ip.decode() if isinstance(ip, bytes) else ip
                 return pycurl.SOCKET_BAD
-            return socket.socket(family, kind, protocol)
+            return socket.socket(family, kind, protocol).detach()  # libcurl closes it
 
         transfer.curl.setopt(pycurl.OPENSOCKETFUNCTION, open_socket)
 
@@ -403,7 +404,9 @@ class CurlTransport:
         elif category == "timeout":
             text = _timeout_text(request, phase, elapsed)
         elif code in (55, 56) and "CONNECT" in message:
-            category, text = "proxy", message
+            category, text = "proxy", f"the proxy opened no tunnel ({message})"
+        elif category == "connect" and request.proxy is not None and info(pycurl.USED_PROXY):
+            category, text = "proxy", f"the proxy cannot be reached ({message})"
         elif code == 56 and "oo large" in message:
             category, text = "protocol", f"the header block is too large ({message})"
         elif code == 56 and not info(pycurl.OS_ERRNO) and not message.startswith(("Recv", "Failure", "OpenSSL")):
@@ -433,6 +436,7 @@ _TLS_HINTS = {
     60: "Name the authority's certificate (ca_file), or switch verification off for this environment (verify).",
     77: "The file named as ca_file cannot be read as PEM.",
     58: "Check cert_file, key_file and key_password.",
+    43: "Check cert_file, key_file and key_password.",
 }
 
 

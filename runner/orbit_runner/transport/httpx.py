@@ -55,9 +55,12 @@ class _Marks:
     def __init__(self) -> None:
         self.began = time.perf_counter()
         self.at: dict[str, float] = {}
+        self.stream: Any = None
 
-    async def __call__(self, event: str, _info: Any) -> None:
+    async def __call__(self, event: str, info: Any) -> None:
         self.at[event] = time.perf_counter() - self.began
+        if event == "connection.connect_tcp.complete":
+            self.stream = info["return_value"]
 
     def between(self, step: str) -> float:
         begin, end = self.at.get(f"{step}.started"), self.at.get(f"{step}.complete")
@@ -162,6 +165,8 @@ class HttpxTransport:
                 free.append(pool)
             else:
                 await pool.aclose()
+                if marks.stream is not None:  # a TLS handshake that is cancelled leaves it open
+                    await marks.stream.aclose()
 
     def _pool(self, profile: _Profile, target: Target) -> httpx.AsyncHTTPTransport:
         _, tls, proxy = profile
@@ -170,12 +175,15 @@ class HttpxTransport:
         try:
             return httpx.AsyncHTTPTransport(
                 verify=self._context(tls),
-                proxy=httpx.Proxy(proxy, ssl_context=self._context(TlsOptions())) if proxy else None,
+                proxy=self._proxy(proxy) if proxy else None,
                 trust_env=False,
                 limits=httpx.Limits(max_connections=8, max_keepalive_connections=8, keepalive_expiry=60),
             )
-        except (ValueError, httpx.InvalidURL) as error:
-            raise TransportError("proxy", f"{target.authority}: the proxy's URL cannot be used ({error}).") from None
+        except (ValueError, httpx.InvalidURL):
+            raise TransportError("proxy", f"{target.authority}: the proxy's URL cannot be used.") from None
+
+    def _proxy(self, url: str) -> httpx.Proxy:
+        return httpx.Proxy(url, ssl_context=self._context(TlsOptions()) if url.startswith("https:") else None)
 
     def _context(self, tls: TlsOptions | None) -> ssl.SSLContext:
         context = self._contexts.get(tls)
@@ -212,7 +220,7 @@ def _make_context(tls: TlsOptions | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(tls.ca_file or system_bundle())
         except (OSError, ssl.SSLError) as error:
-            raise TransportError("tls", f"ca_file {tls.ca_file!r} cannot be read as PEM ({error}).") from None
+            raise TransportError("tls", f"ca_file {tls.ca_file!r} cannot be read as PEM.", detail=str(error)) from None
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -222,7 +230,8 @@ def _make_context(tls: TlsOptions | None) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise TransportError(
                 "tls",
-                f"The client certificate {tls.cert_file!r} cannot be used ({error}).",
+                f"The client certificate {tls.cert_file!r} cannot be used.",
+                detail=str(error),
                 hint="Check cert_file, key_file and key_password.",
             ) from None
     return context

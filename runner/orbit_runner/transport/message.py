@@ -9,6 +9,9 @@ from orbit_runner.transport.port import FilePart, HttpRequest, TransportError
 USER_AGENT = "orbit/0.1.0"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_PROXY = re.compile(
+    r"(https?|socks[45]|socks4a|socks5h)://([^\s/@]*@)?(\[[0-9a-fA-F:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?/?"
+).fullmatch
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00\r\n]").search
 
 
@@ -19,6 +22,8 @@ def check_request(request: HttpRequest) -> None:
     """
     if not _TOKEN(request.method):
         raise TransportError("invalid_request", f"Not an HTTP method: {request.method!r}.")
+    if request.proxy is not None and request.proxy != "env":
+        check_proxy(request.proxy)
     for name, value in request.headers:
         if not _TOKEN(name):
             raise TransportError("invalid_request", f"Not a header name: {name!r}.")
@@ -28,6 +33,19 @@ def check_request(request: HttpRequest) -> None:
                 f"The value of the header {name} holds a line break or NUL.",
                 hint="If it comes from a variable, trim or encode it first.",
             )
+
+
+def check_proxy(proxy: str) -> None:
+    """Refuses a proxy URL that no transport can use, without showing it: it may hold a password.
+
+    :raises TransportError: category `proxy`
+    """
+    if _PROXY(proxy) is None:
+        raise TransportError(
+            "proxy",
+            "The proxy's URL cannot be used.",
+            hint="Write it as http://[user:password@]host:port; https, socks5 and socks5h are possible too.",
+        )
 
 
 def needs_length(method: str) -> bool:

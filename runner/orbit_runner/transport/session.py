@@ -41,7 +41,7 @@ class Hop:
 
     request: HttpRequest
     response: HttpResponse
-    location: str
+    location: str = field(repr=False)
     dropped_headers: tuple[str, ...] = ()
     """Secret headers that were left behind because the origin changed."""
     downgraded: bool = False
