@@ -14,15 +14,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOP = ROOT / "examples" / "shop"
-OUT = ROOT / ".orbit" / "demo"
 
 sys.path.insert(0, str(SHOP))
 import api  # noqa: E402 - the shop's folder is no package
 
 
 def main() -> int:
-    OUT.mkdir(parents=True, exist_ok=True)
-    html, junit = OUT / "report.html", OUT / "junit.xml"
+    out = Path(os.environ.get("ORBIT_HOME") or ROOT / ".orbit").expanduser().resolve() / "demo"
+    out.mkdir(parents=True, exist_ok=True)
+    html, junit = out / "report.html", out / "junit.xml"
+    html.unlink(missing_ok=True)
     with api.running() as url:
         shown = [
             *("orbit", "run", _near(SHOP / "shop.yaml"), "--env", _near(SHOP / "local.env.yaml")),
@@ -63,7 +64,7 @@ def _run(command: list[str]) -> int:
 
 
 def _near(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def _say(line: str) -> None:
