@@ -71,6 +71,13 @@ def test_start_stop_and_start_again(server: Server) -> None:
     assert server.status().port == running.port, "a DSN that a user wrote down stays right"
 
 
+def test_a_project_whose_name_is_awkward(make_project: Callable[[str], Server]) -> None:
+    server = make_project('it\'s a -c "Größe" %20')
+    server.start()
+    assert query(server, "select 1") == 1
+    assert server.stop() is True
+
+
 def test_a_running_server_is_found_in_a_moment(server: Server) -> None:
     server.start()
     pid = server.status().pid
@@ -164,6 +171,17 @@ def test_a_stale_pid_file_that_names_somebody_else(server: Server) -> None:
             assert stranger.poll() is None, "the stranger is left alone"
         finally:
             stranger.kill()
+
+
+@pytest.mark.parametrize("content", ["", "\n", "not a number\n/data\n0\n1\n"])
+def test_a_pid_file_that_was_never_finished(content: str, server: Server) -> None:
+    """A full disk leaves it empty."""
+    server.start()
+    server.stop()
+    (server.data / "postmaster.pid").write_text(content)
+    assert server.status().state == "stopped"
+    server.start()
+    assert query(server, "select 1") == 1
 
 
 def test_data_that_others_still_use_are_left_alone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,10 +48,6 @@ def project(tmp_path: Path) -> Path:
     return project
 
 
-def test_the_project_points_to_our_migrations() -> None:
-    assert (PROJECT / "migrations").resolve() == (migrate.sql_directory() / "migrations").resolve()
-
-
 async def history(database: Database) -> list[tuple[object, ...]]:
     async with database.connect() as conn:
         rows = await conn.fetch(

@@ -1,5 +1,5 @@
 """Cleans up after a test run, however it ended: waits for the end of standard input, which comes with the end of pytest (also by
-kill -9), then stops the run's server and removes its directory. Run as `python guard.py RUN_DIRECTORY`."""
+kill -9), then stops the run's servers and removes its directory. Run as `python guard.py RUN_DIRECTORY`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from orbit_context.errors import EmbeddedPostgresError
 def main(run_directory: Path) -> None:
     """Wait, stop, remove."""
     sys.stdin.buffer.read()
-    with suppress(EmbeddedPostgresError):
-        Server(run_directory / "home").stop()
+    for place in run_directory.glob("*/postgres"):  # the run's own, and what a test started by way of ORBIT_HOME
+        with suppress(EmbeddedPostgresError):
+            Server(place.parent).stop()
     with suppress(OSError, ValueError):
         if container := json.loads((run_directory / "server.json").read_text()).get("container"):
             subprocess.run(["docker", "rm", "--force", "--volumes", container], check=False, capture_output=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orbit_context.errors import EmbeddedPostgresError
 from orbit_runner.local.failure import from_os_error
-from orbit_runner.local.place import Account, account_for, cache_directories, can_enter, make_open
+from orbit_runner.local.place import Account, account_for, cache_directories, can_enter, make_directory
 
 __all__ = ["MAJOR", "PACKAGE_VERSION", "Installation", "install"]
 
@@ -103,7 +103,7 @@ def _is_trusted(root: Path) -> bool:
 
 def _unusable(cache: Path, account: Account) -> str | None:
     try:
-        make_open(cache)
+        make_directory(cache, 0o755)
         owner = cache.stat()
         if owner.st_uid != os.geteuid() or owner.st_mode & 0o022:
             return "belongs to somebody else, or others may write to it"

@@ -119,9 +119,9 @@ def server_directory(home: Path) -> Path:
     """
     place = found_directory(home)
     account = account_for(place / "data")
-    explicit = "ORBIT_HOME" in os.environ
+    explicit = bool(os.environ.get("ORBIT_HOME"))
     try:
-        make_open(home)
+        make_directory(home, 0o755)
         ignore = home / ".gitignore"
         if not explicit and not ignore.exists():
             ignore.write_text("*\n")
@@ -132,8 +132,11 @@ def server_directory(home: Path) -> Path:
                     hint="open every directory above it (chmod o+x), choose another directory, or set ORBIT_PG_USER",
                 )
             place = _closed_project_directory(home)
-            (home / "postgres.path").write_text(f"{place}\n")
-        _make(place)
+            pointer = home / f"postgres.path.{os.getpid()}"
+            pointer.write_text(f"{place}\n")
+            pointer.rename(home / "postgres.path")
+        # Root keeps the directory itself, so that the server's account can plant nothing in it; it owns only `data/` inside.
+        make_directory(place, 0o711 if account.drop else 0o700)
     except OSError as error:
         raise from_os_error("keep the embedded Postgres", place, error) from error
     if not can_enter(place, account):
@@ -149,24 +152,25 @@ def _closed_project_directory(home: Path) -> Path:
 
     project = home.parent
     place = _SHARED_DATA / f"{project.name or 'root'}-{sha256(str(project).encode()).hexdigest()[:12]}"
-    make_open(_SHARED_DATA)
+    make_directory(_SHARED_DATA, 0o755)
     return place
 
 
-def make_open(directory: Path) -> None:
-    """Make `directory` if it is missing; one that root makes can be passed through by others whatever the umask."""
-    if not directory.is_dir():
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            directory.chmod(0o755)
+def make_directory(directory: Path, mode: int) -> None:
+    """Make `directory` where it is missing, with exactly `mode` from its first moment: several programs may do this at once."""
+    import tempfile
 
-
-def _make(directory: Path) -> None:
-    """Root keeps the directory itself, so that the server's account can plant nothing in it; it owns only `data/` inside."""
-    if not directory.is_dir():
-        directory.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            directory.chmod(0o711)
+    if directory.is_dir():
+        return
+    directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".orbit-", dir=directory.parent))
+    made.chmod(mode)
+    try:
+        made.rename(directory)
+    except OSError:
+        made.rmdir()
+        if not directory.is_dir():
+            raise
 
 
 def cache_directories() -> list[Path]:

@@ -201,7 +201,7 @@ class Server:
             return None
         except OSError as error:
             raise from_os_error("look at the embedded Postgres", self.directory, error) from error
-        if len(lines) < 4 or not self._is_ours(int(lines[0])):
+        if len(lines) < 4 or not lines[0].isdecimal() or not self._is_ours(int(lines[0])):
             return None
         return _Postmaster(int(lines[0]), int(lines[3] or 0), lines[7].strip() if len(lines) > 7 else "starting")
 
@@ -378,17 +378,17 @@ class Server:
             return file.read().decode(errors="replace") or "the server ended without a word"
 
     def _remove_foreign_pid_file(self) -> None:
-        """Remove a `postmaster.pid` that names a live process which is not a server of ours.
+        """Remove a `postmaster.pid` that is empty (a disk was full) or names a live process that is no server of ours.
 
-        PostgreSQL deals with a dead one itself (and then still looks for the old shared memory), but refuses for ever when the
-        number was given to somebody else. Nothing of the old server lives here: the caller saw that the lock is free.
+        PostgreSQL deals with a dead one itself (and then still looks for the old shared memory), but refuses these for ever.
+        Nothing of the old server lives here: the caller saw that the lock is free.
         """
         pid_file = self.data / "postmaster.pid"
         try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
+            pid = pid_file.read_text().split("\n", 1)[0].strip()
+        except FileNotFoundError:
             return
-        if pid > 0 and _exists(pid):
+        if not pid.isdecimal() or _exists(int(pid)):
             pid_file.unlink(missing_ok=True)
 
 
