@@ -56,6 +56,21 @@ async def test_url_begins_with_a_variable(bench: Bench) -> None:
     ).target == "/x"
 
 
+async def test_what_the_suite_encodes_itself_is_not_encoded_twice(bench: Bench) -> None:
+    sent = await bench.sent("/a/{{x | urlencode}}/{{x}}?q={{x | urlencode}}", x="a/b+%")
+    assert sent.target == "/a/a%2Fb%2B%25/a%2Fb%2B%25?q=a%2Fb%2B%25"
+    outcome = await bench.refused("/a/{{x | urlencode}}/b", x="..")
+    assert "another path" in outcome.failures[0].message
+
+
+@pytest.mark.parametrize(
+    "host", ["a@127.0.0.1", "127.0.0.1/x", "127.0.0.1?x", "127.0.0.1#", "127.0.0.1\r\n", "a b", "%31"]
+)
+async def test_a_value_in_the_host_is_a_host(bench: Bench, host: str) -> None:
+    outcome = await bench.refused("http://{{host}}/echo", host=host)
+    assert outcome.failures[0].message == "the value is no host or port"
+
+
 async def test_path_placeholders_are_encoded(bench: Bench) -> None:
     request = {"url": "/users/{id}/files/{name}", "path": {"id": "{{id}}", "name": "a/b ?#&é%"}}
     assert (await bench.sent(request, id=7)).target == "/users/7/files/a%2Fb%20%3F%23%26%C3%A9%25"
@@ -339,6 +354,7 @@ async def test_no_payload_adds_a_header(bench: Bench, place: str) -> None:
             refused += 1
             continue
         assert [key.lower() for key, _ in sent.headers] == ["host", "user-agent", "accept", name]
+        assert place != "cookies" or ";" not in payload
         value = sent.values(name)[0].encode("latin-1").decode()
         expected = {
             "cookies": f"c={payload}",
@@ -363,6 +379,12 @@ async def test_names_cannot_be_injected_either(bench: Bench) -> None:
         assert outcome.failures[0].where == f"request.multipart.f.{field}"
     outcome = await bench.refused({"POST": "/echo", "multipart": {"{{p}}": "x"}}, p='a"\r\n')
     assert outcome.category == "config"
+
+
+async def test_a_line_break_behind_a_tab_is_a_line_break(bench: Bench) -> None:
+    outcome = await bench.refused({"url": "/echo", "headers": {"X-A": "{{p}}"}}, p="a\tb\r\nX-Evil: 1")
+    assert outcome.failures[0].where == "request.headers.X-A"
+    assert (await bench.sent({"url": "/echo", "headers": {"X-A": "{{p}}"}}, p="a\tb")).values("x-a") == ["a\tb"]
 
 
 async def test_what_a_response_said_is_never_a_template(bench: Bench) -> None:

@@ -6,6 +6,7 @@ What an expression gives depends on its place, which the text around it decides 
 - directly after that (`{{base_url}}{{path}}`) a value that begins with `/` is a path: its slashes stay, the rest is encoded;
 - in the host and port (`https://{{host}}/`) it may hold what hosts are made of, and nothing else;
 - anywhere else it is percent-encoded, all but letters, digits and `-._~`: no value can add a path, a query or a host.
+  What ends with `| urlencode` is so encoded already, and is not encoded twice.
 
 `{name}` in the path takes the value that `path` gives, encoded in the same way.
 """
@@ -19,7 +20,7 @@ from urllib.parse import quote
 from orbit_context.errors import DefinitionError
 from orbit_context.template import compile_value
 from orbit_context.template.failure import ExpressionFailure
-from orbit_context.template.syntax import Expression, parse_text
+from orbit_context.template.syntax import Expression, Filtered, parse_text
 from orbit_runner.execute.values import refuse_line_breaks, scalar_text
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ def _compile(text: str, where: str, path: Mapping[str, Any] | None) -> list[_Par
     for piece in pieces:
         if isinstance(piece, Expression):
             template = compile_value(f"{{{{{piece.source}}}}}", field=where)
-            parts.append(_Slot(template, where, _WRITERS[state]))
+            write = _WRITERS[state]
+            if write is _write_encoded and isinstance(piece.node, Filtered) and piece.node.filter == "urlencode":
+                write = _write_as_it_is
+            parts.append(_Slot(template, where, write))
             state = _AFTER_START if state == _START else state
             continue
         head, rest, state = _advance(state, piece)
@@ -234,6 +238,10 @@ def _write_authority(text: str, where: str) -> str:
 
 def _write_encoded(text: str, _where: str) -> str:
     return quote(text, safe="")
+
+
+def _write_as_it_is(text: str, _where: str) -> str:
+    return text
 
 
 def _write_placeholder(text: str, where: str) -> str:
