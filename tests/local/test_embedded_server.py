@@ -146,6 +146,7 @@ def test_kill_9_loses_nothing_that_was_committed(server: Server) -> None:
     pid = server.status().pid
     assert pid is not None
     asyncio.run(commit_and_kill())
+    assert postgres._until(lambda: not server._is_ours(pid), 20)  # the signal has arrived
     server.start()  # at once, while the processes of the old one are still going down
     assert server.status().pid != pid
     assert query(server, "select count(*) from kept") == 200
