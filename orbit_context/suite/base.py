@@ -38,14 +38,16 @@ class Part(BaseModel):
 
     shorthands: ClassVar[tuple[dict[str, Any], ...]] = ()
     """JSON Schemas of the other forms that the part may be written in, besides the mapping of its fields."""
-    shorthand_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys that the mapping may have besides its fields."""
+    shorthand_keys: ClassVar[dict[str, str]] = {}
+    """Other names of fields, as they are written: name → the field's own."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        for name, field in cls.shorthand_keys.items():
+            schema["properties"][name] = {**schema["properties"][field], "title": name}
         if cls.shorthands:
-            schema = handler.resolve_ref_schema(reference)
             mapping = dict(schema)
             schema.clear()
             schema |= {name: mapping.pop(name) for name in ("title", "description") if name in mapping}

@@ -114,7 +114,7 @@ class Capture(Part):
     """One value taken from the response. A plain string is a JSONPath: `capture: {order_id: $.id}`."""
 
     shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "string"},)
-    shorthand_keys: ClassVar[tuple[str, ...]] = ("jsonpath",)
+    shorthand_keys: ClassVar[dict[str, str]] = {"jsonpath": "json"}
 
     json_path: Text | None = Field(None, alias="json")
     regex: Text | None = None

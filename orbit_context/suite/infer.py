@@ -20,6 +20,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any, Literal
 
 from orbit_context.errors import CycleError, TemplateError
+from orbit_context.suite.templates import find_templates
 from orbit_context.template import NAMESPACES, KnownNames, Template, check, compile_value
 from orbit_context.template.check import RUN_NAMES, TEST_NAMES
 from orbit_context.template.nearness import near
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from orbit_context.suite.document import Test
     from orbit_context.suite.problems import DocumentPath, Problems
+    from orbit_context.suite.templates import Templated
     from orbit_context.template import Reference
 
 __all__ = ["MAX_EDGES", "Edge", "EdgeKind", "Group", "Inference", "infer"]
@@ -143,9 +145,7 @@ class _Inference:
             bare={name: ("captured_data", found[0].key, name) for name, found in self.captures.items()},
         )
         self.defaults = {
-            name: [(("defaults", *path), text) for path, text in _templates({name: defaults[name]}, ())]
-            for name in _DEFAULTED
-            if name in defaults
+            name: list(find_templates(defaults[name], ("defaults", name))) for name in _DEFAULTED if name in defaults
         }
 
     def add_needs(self, group: Group) -> None:
@@ -169,13 +169,13 @@ class _Inference:
     def add_references(self, group: Group) -> None:
         for name in _TEMPLATED:
             if name in group.written:
-                for path, text in _templates(group.written[name], (name,)):
-                    self.add_text(group, ("tests", group.key, *path), text)
+                for templated in find_templates(group.written[name], ("tests", group.key, name)):
+                    self.add_text(group, templated)
         if self.defaults:
-            for path, text in self.defaults_of(group):
-                self.add_text(group, path, text)
+            for templated in self.defaults_of(group):
+                self.add_text(group, templated)
 
-    def defaults_of(self, group: Group) -> Iterator[tuple[DocumentPath, str]]:
+    def defaults_of(self, group: Group) -> Iterator[Templated]:
         """The templates of the suite's defaults that the test does not override."""
         request = group.test.request
         for name, templates in self.defaults.items():
@@ -184,17 +184,18 @@ class _Inference:
                     continue
             elif name in ("headers", "query"):
                 given = {key.lower() for key in request.headers} if name == "headers" else set(request.query)
-                for path, text in templates:
-                    key = str(path[2])
+                for templated in templates:
+                    key = str(templated.path[2])
                     if (key.lower() if name == "headers" else key) not in given:
-                        yield path, text
+                        yield templated
                 continue
             elif getattr(request, name) is not None:
                 continue
             yield from templates
 
-    def add_text(self, group: Group, path: DocumentPath, text: str) -> None:
+    def add_text(self, group: Group, templated: Templated) -> None:
         """Take in the names of one string."""
+        path, text = templated.path, templated.text
         template = self.templates.get(text)
         if template is None:
             try:
@@ -203,7 +204,7 @@ class _Inference:
                 template = error
             self.templates[text] = template
         if isinstance(template, TemplateError):
-            self.problems.add(path, _copy(template), offset=(template.source_column or 1) - 1)
+            self.problems.add(path, _copy(template), key=templated.is_key, offset=(template.source_column or 1) - 1)
             return
         unknown = [reference for reference in template.references if not self.add_reference(group, path, reference)]
         if unknown:
@@ -211,7 +212,8 @@ class _Inference:
             known = replace(self.known, row=group.fields)
             for missing in check(template, known):
                 if missing.source_column in columns:
-                    self.problems.add(path, self.with_hint(missing, group), offset=(missing.source_column or 1) - 1)
+                    offset = (missing.source_column or 1) - 1
+                    self.problems.add(path, self.with_hint(missing, group), key=templated.is_key, offset=offset)
 
     def with_hint(self, error: TemplateError, group: Group) -> TemplateError:
         root = (error.source or "").partition(".")[0]
@@ -373,38 +375,21 @@ class _Inference:
     def result(self) -> Inference:
         edges: list[Edge] = []
         for group in self.groups.values():
-            for required, kind in group.requires.items():
-                keys = self.groups[required].keys if required in self.groups else [required]
-                if len(edges) + len(keys) * len(group.keys) > MAX_EDGES:
-                    self.problems.add(
-                        ("tests", group.key),
-                        f"the suite's tests wait for each other in more than {MAX_EDGES:,} ways",
-                        hint="Put one test between the rows of two data-driven tests.",
-                        key=True,
-                    )
-                    return Inference([], {})
-                edges += [Edge(dependent, key, kind) for dependent in group.keys for key in keys]
+            required: dict[str, EdgeKind] = {}
+            for target, kind in group.requires.items():
+                for key in self.groups[target].keys if target in self.groups else [target]:
+                    if key not in required or _STRENGTH[kind] > _STRENGTH[required[key]]:
+                        required[key] = kind
+            if len(edges) + len(required) * len(group.keys) > MAX_EDGES:
+                self.problems.add(
+                    ("tests", group.key),
+                    f"the suite's tests wait for each other in more than {MAX_EDGES:,} ways",
+                    hint="Put one test between the rows of two data-driven tests.",
+                    key=True,
+                )
+                return Inference([], {})
+            edges += [Edge(dependent, key, kind) for dependent in group.keys for key, kind in required.items()]
         return Inference(edges, {key: group.bare for group in self.groups.values() if group.bare for key in group.keys})
-
-
-def _templates(value: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
-    """Every string (and key) of a JSON value that holds a template, and where it is."""
-    if isinstance(value, str):
-        if "{{" in value:
-            yield path, value
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            if "{{" in key:
-                yield (*path, key), key
-            if member.__class__ in _HOLDING:
-                yield from _templates(member, (*path, key))
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            if item.__class__ in _HOLDING:
-                yield from _templates(item, (*path, position))
-
-
-_HOLDING = frozenset({str, dict, list})
 
 
 def _spell(group: Group, name: str) -> str:

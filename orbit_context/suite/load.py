@@ -67,7 +67,7 @@ def load_suite(
     """
     file = Path(path)
     source = read_document(file)
-    suite = _validated(Suite, source)
+    suite = _validated(Suite, source.data, source)
     return _build(suite, source.data, source, file.parent, environment, overrides)
 
 
@@ -83,29 +83,25 @@ def build_suite(
     `base_dir` is the working directory unless given. What was expanded before stays as it is. Raises as `load_suite`.
     """
     if not isinstance(suite, Suite):
-        problems = Problems()
-        try:
-            suite = Suite.model_validate(suite)
-        except ValidationError as error:
-            problems.add_validation(error, Suite, suite)
-            problems.raise_if_any()
-            raise
+        suite = _validated(Suite, suite, None)
     return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides)
 
 
 def load_environment(path: str | Path) -> EnvironmentDocument:
     """Read and check an environment file. Raises as `load_suite`."""
-    return _validated(EnvironmentDocument, read_document(Path(path)))
+    source = read_document(Path(path))
+    return _validated(EnvironmentDocument, source.data, source)
 
 
-def _validated(model: type[_Document], source: ParsedDocument) -> _Document:
+def _validated(model: type[_Document], data: Any, source: ParsedDocument | None) -> _Document:
+    problems = Problems(source)
     try:
-        return model.model_validate(source.data)
+        return model.model_validate(data)
     except ValidationError as error:
-        problems = Problems(source)
-        problems.add_validation(error, model, source.data)
-        problems.raise_if_any()
-        raise
+        problems.add_validation(error, model, data)
+    # Raised out here: pydantic's error holds the values it refused, secrets too, and would go along as the context.
+    problems.raise_if_any()
+    raise AssertionError("pydantic refused a document and named no error")
 
 
 def _build(
@@ -124,9 +120,12 @@ def _build(
     for key, test in suite.tests.items():
         expressions += find_expressions(test, ("tests", key), base_dir, problems)
         find_missing_files(test.request, ("tests", key, "request"), base_dir, problems)
-    for path, error in find_variable_errors(suite, environment, dict.fromkeys(overrides)):
-        offset = error.source_column - 1 if isinstance(error, TemplateError) and error.source_column else None
-        problems.add(path or (), error, offset=offset)
+    for place, error in find_variable_errors(suite, environment, dict.fromkeys(overrides)):
+        if place is None:
+            problems.add((), error)
+        else:
+            offset = error.source_column - 1 if isinstance(error, TemplateError) and error.source_column else None
+            problems.add(place.path, error, key=place.is_key, offset=offset)
     in_environment = {*environment.variables, *environment.secrets} if environment else None
     inference = infer(
         groups,
@@ -167,7 +166,7 @@ def _groups(suite: Suite, written: Mapping[str, Any], base_dir: Path, problems: 
                 group.set_rows(rows)
                 group.keys = row_keys(key, test.data, rows)
             except DefinitionError as error:
-                about = about_file(error, str(test.data.file)) if test.data.file and error.line is None else error
+                about = about_file(error, str(test.data.file)) if error.file and error.line is None else error
                 problems.add(("tests", key, "data"), about)
     return groups
 

@@ -91,6 +91,8 @@ class Problems:
             is_union_branch = detail["type"] in _KINDS or detail["type"] == "literal_error"
             if is_union_branch and any(len(other) > len(path) and other[: len(path)] == path for other in paths):
                 continue  # a deeper error says which of the allowed forms was meant
+            if detail["type"] == "missing" and _is_misspelt(path, details, paths):
+                continue  # said once, with the key that was meant
             groups.setdefault(path, []).append(detail)
         for path, found in groups.items():
             self._add_group(path, found, model, data)
@@ -216,6 +218,15 @@ def _without_marks(loc: tuple[str | int, ...], data: Any) -> DocumentPath:
     return tuple(part for part in path if part != "")
 
 
+def _is_misspelt(path: DocumentPath, details: list[ErrorDetails], paths: list[DocumentPath]) -> bool:
+    """Whether a key that is missing is there under a name much like it."""
+    wanted = [str(path[-1]), *(METHODS if path[-1] == "url" else ())]
+    return any(
+        detail["type"] == "extra_forbidden" and other[:-1] == path[:-1] and near(str(other[-1]), wanted)
+        for other, detail in zip(paths, details, strict=True)
+    )
+
+
 # `[key]`, `list[union[…]]`, `function-before[…]`, `str`, and the names of classes.
 _MARK = re.compile(r"\[key\]|[a-z-]+\[.*\]|str|int|float|bool|none|[A-Z][a-z]\w*", re.DOTALL)
 _TAGS = frozenset({"basic", "bearer", "api_key", "none"})
@@ -302,7 +313,7 @@ def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]
     for kind in _unwrapped(kinds):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             keys += [field.alias or name for name, field in kind.model_fields.items() if not field.exclude]
-            keys += getattr(kind, "shorthand_keys", ())
+            keys += getattr(kind, "shorthand_keys", {})
     return list(dict.fromkeys(keys))
 
 

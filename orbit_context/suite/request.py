@@ -118,7 +118,7 @@ class Request(Part):
     """One HTTP request. `{GET: /path}` is short for `{method: GET, url: /path}`, a plain `/path` for a GET of it."""
 
     shorthands: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "string"},)
-    shorthand_keys: ClassVar[tuple[str, ...]] = METHODS
+    shorthand_keys: ClassVar[dict[str, str]] = dict.fromkeys(METHODS, "url")
 
     method: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]{0,31}$")] = "GET"
     url: Text
@@ -167,10 +167,6 @@ class Request(Part):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         reference = super().__get_pydantic_json_schema__(core_schema, handler)
         mapping = handler.resolve_ref_schema(reference)["anyOf"][-1]
-        url = mapping["properties"]["url"]
-        mapping["properties"] |= {
-            method: {**url, "title": method, "description": f"The URL of a {method} request"} for method in METHODS
-        }
         mapping["oneOf"] = [{"required": [name]} for name in ("url", *METHODS)]
         del mapping["required"]
         return reference

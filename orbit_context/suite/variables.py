@@ -7,6 +7,7 @@ Precedence: suite < environment < overrides. A variable may refer to other varia
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from graphlib import CycleError as GraphCycle
 from graphlib import TopologicalSorter
@@ -14,6 +15,7 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import DefinitionError, DefinitionErrors, TemplateError
+from orbit_context.suite.templates import Templated, find_templates
 from orbit_context.template import NAMESPACES, KnownNames, Scope, Template, check, compile_value
 from orbit_context.template.syntax import spell_path
 
@@ -69,12 +71,11 @@ def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
         if not is_json:
             values[name] = text
             continue
-        try:
+        with suppress(DefinitionError):
             values[name] = parse_json(text)
-        except DefinitionError as error:
-            raise DefinitionError(
-                f"the value of {name!r} is not JSON", hint=f"Write {name}=… to give it as text."
-            ) from error
+            continue
+        # Raised out here: the reader's error tells parts of the value.
+        raise DefinitionError(f"the value of {name!r} is not JSON", hint=f"Write {name}=… to give it as text.")
     return values
 
 
@@ -100,8 +101,8 @@ def resolve_variables(
 
 def find_variable_errors(
     suite: Suite, environment: EnvironmentDocument | None, overrides: Mapping[str, Any]
-) -> list[tuple[tuple[str, ...] | None, DefinitionError]]:
-    """What `resolve_variables` would raise, each with its path in the suite; None if it is not about the suite."""
+) -> list[tuple[Templated | None, DefinitionError]]:
+    """What `resolve_variables` would raise, each with its place in the suite; None if it is not about the suite."""
     return _Resolver(suite, environment, overrides).errors
 
 
@@ -116,19 +117,20 @@ class _Resolver:
         own: dict[str, _Definition] = {}
         if environment is not None:
             for name, variable in environment.variables.items():
-                own[name] = _Definition(variable.value, variable.secret, ("environment", "variables", name))
+                own[name] = _Definition(variable.value, variable.secret, ("variables", name))
             for name, value in environment.secrets.items():
-                own[name] = _Definition(value, is_secret=True, path=("environment", "secrets", name))
+                own[name] = _Definition(value, is_secret=True, path=("secrets", name))
         merged = {
             name: _Definition(variable.value, variable.secret, ("variables", name), in_suite=True)
             for name, variable in suite.variables.items()
         } | own
         for name, value in overrides.items():
             merged[name] = _Definition(value, is_secret=name in merged and merged[name].is_secret, path=())
+        self.environment_file = f"environment {environment.environment}" if environment is not None else None
         self.names = list(merged)
         self.definitions: dict[_Node, _Definition] = {("env", name): found for name, found in own.items()}
         self.definitions |= {("vars", name): found for name, found in merged.items() if own.get(name) is not found}
-        self.errors: list[tuple[tuple[str, ...] | None, DefinitionError]] = []
+        self.errors: list[tuple[Templated | None, DefinitionError]] = []
         self.templates: dict[_Node, Template] = {}
         self.graph: dict[_Node, set[_Node]] = {}
         self.order: list[_Node] = []
@@ -145,26 +147,20 @@ class _Resolver:
 
     def compiled(self, definition: _Definition, known: KnownNames) -> Template | None:
         """The variable's template; None where its value holds none and stays as it is."""
-        if not definition.path or not _may_hold_template(definition.value):
+        if not definition.path:
+            return None
+        found = list(find_templates(definition.value, definition.path))
+        errors = [(one, error) for one in found for error in _errors_of(one, known)]
+        for one, error in errors:
+            self.add_error(definition, one, error)
+        if not found or any(error.source is None for _, error in errors):
             return None
         try:
-            template = compile_value(definition.value, field=spell_path(definition.path))
-        except TemplateError as error:
-            self.refuse(definition, error)
-            return None
-        for reference in template.references:
-            if reference.root in _LATER:
-                early = TemplateError(
-                    f"{reference.source} is not known yet when variables get their values",
-                    field=reference.field,
-                    hint="A variable may refer to variables, to the environment and to generated values.",
-                )
-                early.source, early.source_column = reference.source, reference.column
-                self.refuse(definition, early)
-        for missing in check(template, known):
-            if (missing.source or "").split(".")[0].split("[")[0] not in _LATER:
-                self.refuse(definition, missing)
-        return template
+            return compile_value(definition.value, field=spell_path(definition.path))
+        except TemplateError:
+            if errors:
+                return None
+            raise
 
     def references(self, template: Template) -> set[_Node]:
         found: set[_Node] = set()
@@ -178,18 +174,24 @@ class _Resolver:
     def node(self, root: str, name: str) -> _Node:
         return (root, name) if (root, name) in self.definitions else ("env", name)
 
-    def refuse(self, definition: _Definition, error: DefinitionError) -> None:
-        error.field = error.field or spell_path(definition.path)
-        self.errors.append((definition.path if definition.in_suite else None, error))
-
     def refuse_cycle(self, nodes: list[_Node]) -> None:
-        start = min(range(len(nodes) - 1), key=lambda position: list(self.definitions).index(nodes[position]))
+        order = list(self.definitions)
+        start = min(range(len(nodes) - 1), key=lambda position: order.index(nodes[position]))
         cycle = [*nodes[start:-1], *nodes[:start], nodes[start]]
         names = " → ".join(name for _, name in cycle)
         message = (
             "the variable refers to itself" if len(cycle) == 2 else f"these variables refer to each other: {names}"
         )
-        self.refuse(self.definitions[cycle[0]], DefinitionError(message))
+        definition = self.definitions[cycle[0]]
+        error = DefinitionError(message, field=spell_path(definition.path))
+        self.add_error(definition, Templated(definition.path, ""), error)
+
+    def add_error(self, definition: _Definition, place: Templated, error: DefinitionError) -> None:
+        if definition.in_suite:
+            self.errors.append((place, error))
+        else:
+            error.file = self.environment_file
+            self.errors.append((None, error))
 
     def resolve(self, clock: Callable[[], float], random: Random) -> ResolvedVariables:
         variables: dict[str, Any] = {}
@@ -213,9 +215,24 @@ class _Resolver:
         )
 
 
-def _may_hold_template(value: Any) -> bool:
-    if isinstance(value, str):
-        return "{{" in value
-    if isinstance(value, dict):
-        return any("{{" in key or _may_hold_template(member) for key, member in value.items())
-    return isinstance(value, list) and any(map(_may_hold_template, value))
+def _errors_of(templated: Templated, known: KnownNames) -> list[TemplateError]:
+    field = spell_path(templated.path)
+    try:
+        template = compile_value(templated.text, field=field)
+    except TemplateError as error:
+        return [error]
+    errors = [error for error in check(template, known) if _root(error.source) not in _LATER]
+    for reference in template.references:
+        if reference.root in _LATER:
+            early = TemplateError(
+                f"{reference.source} is not known yet when variables get their values",
+                field=field,
+                hint="A variable may refer to variables, to the environment and to generated values.",
+            )
+            early.source, early.source_column = reference.source, reference.column
+            errors.append(early)
+    return errors
+
+
+def _root(source: str | None) -> str:
+    return (source or "").partition(".")[0].partition("[")[0]
