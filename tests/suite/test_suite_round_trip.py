@@ -35,8 +35,8 @@ operators = st.one_of(
     st.fixed_dictionaries({"contains": values, "not_equals": values}),
     st.fixed_dictionaries({"length": st.integers(0, 9) | st.fixed_dictionaries({"gte": st.integers(0, 9)})}),
     st.fixed_dictionaries({"in": st.lists(values, max_size=2)}),
-    st.fixed_dictionaries({"between": st.lists(st.integers(), min_size=2, max_size=2)}),
-    st.fixed_dictionaries({"any": st.fixed_dictionaries({"gt": st.integers()})}),
+    st.fixed_dictionaries({"between": st.lists(st.integers(-9, 9), min_size=2, max_size=2)}),
+    st.fixed_dictionaries({"any": st.fixed_dictionaries({"gt": st.integers(-9, 9)})}),
     st.fixed_dictionaries({"exists": st.booleans(), "type": st.sampled_from(["string", "null"])}),
 )
 check = st.one_of(
