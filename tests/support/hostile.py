@@ -36,7 +36,8 @@ class Request:
     target: str
     headers: list[tuple[str, str]]
     body: bytes
-    version: str = "HTTP/1.1"
+    version: str
+    reader: asyncio.StreamReader = field(repr=False)
 
     def values(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key.lower() == name.lower()]
@@ -95,7 +96,7 @@ class HostileServer:
         first, *lines = head[:-4].split("\r\n")
         method, target, version = first.split(" ", 2)
         headers = [(name, value.strip(" ")) for name, _, value in (line.partition(":") for line in lines)]
-        request = Request(method, target, headers, b"", version)
+        request = Request(method, target, headers, b"", version, reader)
         if length := request.values("content-length"):
             request.body = await reader.readexactly(int(length[0]))
         elif "chunked" in request.values("transfer-encoding"):
@@ -195,8 +196,9 @@ class HostileServer:
 
     # ------------------------------------------------------------------------------------------------------ silence
 
-    async def do_silent(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+    async def do_silent(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        await request.reader.read()  # until the client goes away
+        return False
 
     async def do_drip_headers(self, request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")

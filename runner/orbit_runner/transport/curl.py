@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pycurl
@@ -84,6 +85,12 @@ _CATEGORIES: dict[int, Category] = {
 }
 
 
+_RESOLVER_PATIENCE = 60.0
+"""Longer than any system resolver asks for one name, in seconds."""
+
+_SPARE_HANDLES = 256
+
+
 class _Transfer:
     """One exchange on one easy handle: what libcurl delivers, gathered."""
 
@@ -134,6 +141,7 @@ class CurlTransport:
         self._transfers: dict[Any, _Transfer] = {}
         self._free: list[Any] = []
         self._closed = False
+        self._resolving_until = 0.0  # on the loop's clock: until then, a thread may be asking for a name in vain
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, max_connections)
@@ -168,29 +176,52 @@ class CurlTransport:
             ) from None
         finally:
             if self._transfers.pop(curl, None) is not None:  # cancelled: drop the exchange and its connection now
-                self._multi.remove_handle(curl)
-            curl.reset()
-            if transfer.mime is not None:
-                transfer.mime.close()
-            self._free.append(curl)
+                self._drop(transfer)
+            self._take_back(transfer)
 
     async def close(self) -> None:
         """See :meth:`orbit_runner.transport.port.Transport.close`."""
         if self._closed:
             return
         self._closed = True
-        for curl, transfer in list(self._transfers.items()):
-            del self._transfers[curl]
-            self._multi.remove_handle(curl)
-            if not transfer.future.done():
-                transfer.future.set_result((-1, "closed"))
+        self._fail_all(-1, "closed")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._multi.close()
+        if self._resolving_until > self._bound_loop().time():
+            # libcurl waits for the threads that still ask for a name, which may take a resolver's ten seconds.
+            self._multi.setopt(pycurl.M_SOCKETFUNCTION, None)
+            self._multi.setopt(pycurl.M_TIMERFUNCTION, None)
+            threading.Thread(target=self._multi.close, name="orbit-close-names", daemon=True).start()
+        else:
+            self._multi.close()
         for curl in self._free:
             curl.close()
         self._free.clear()
+
+    def _drop(self, transfer: _Transfer) -> None:
+        """Ends a transfer that is under way, its connection included."""
+        if _phase(transfer.curl.getinfo, transfer) == "dns":
+            self._resolving_until = self._bound_loop().time() + _RESOLVER_PATIENCE
+        self._multi.remove_handle(transfer.curl)
+
+    def _take_back(self, transfer: _Transfer) -> None:
+        """The handle is used again, with nothing left of this exchange."""
+        if self._closed or len(self._free) >= _SPARE_HANDLES:
+            transfer.curl.close()
+        else:
+            transfer.curl.reset()
+            self._free.append(transfer.curl)
+        if transfer.mime is not None:
+            transfer.mime.close()
+
+    def _fail_all(self, code: int, message: str) -> None:
+        transfers = list(self._transfers.values())
+        self._transfers.clear()
+        for transfer in transfers:
+            self._drop(transfer)
+            if not transfer.future.done():
+                transfer.future.set_result((code, message))
 
     # ------------------------------------------------------------------------------------------------ the event loop
 
@@ -234,7 +265,11 @@ class CurlTransport:
     def _act(self, fd: int, events: int) -> None:
         if self._closed:
             return
-        _, running = self._multi.socket_action(fd, events)
+        try:
+            _, running = self._multi.socket_action(fd, events)
+        except pycurl.error as error:  # out of memory or descriptors: no transfer would ever end
+            self._fail_all(0, str(error.args[-1]))
+            return
         if running == len(self._transfers):  # nothing ended: spare the question
             return
         queued = 1
@@ -269,7 +304,7 @@ class CurlTransport:
         if request.connect_timeout is not None:
             set_option(pycurl.CONNECTTIMEOUT_MS, _milliseconds(request.connect_timeout))
         if request.proxy != "env":
-            set_option(pycurl.PROXY, request.proxy or "")
+            set_option(pycurl.PROXY, (request.proxy or "").encode())
         if request.proxy is not None:
             set_option(pycurl.PROXY_CAINFO, self._system_bundle())
         if request.decompress:
@@ -337,7 +372,7 @@ class CurlTransport:
     def _configure_tls(self, curl: Any, request: HttpRequest) -> None:
         tls = request.tls
         if tls.verify:
-            curl.setopt(pycurl.CAINFO, tls.ca_file or self._system_bundle())
+            curl.setopt(pycurl.CAINFO, os.fsencode(tls.ca_file or self._system_bundle()))
         else:
             curl.setopt(pycurl.SSL_VERIFYPEER, 0)
             curl.setopt(pycurl.SSL_VERIFYHOST, 0)
@@ -392,6 +427,8 @@ class CurlTransport:
         where = transfer.target.authority
         elapsed = info(pycurl.TOTAL_TIME_T) / 1e6
         phase = _phase(info, transfer)
+        if phase == "dns":
+            self._resolving_until = self._bound_loop().time() + _RESOLVER_PATIENCE
         category: Category = _CATEGORIES.get(code, "protocol")
         hint = None
         if code == -1:
