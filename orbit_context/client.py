@@ -85,6 +85,13 @@ class Environments:
         answer = await self._gateway.call("save_environment", {"name": name, "project": project, "variables": entries})
         return Environment.model_validate({**answer, "name": name}).environment_id
 
+    async def ensure(self, name: str, *, project: str = "default") -> UUID:
+        """The environment's id; makes it if need be, and leaves its variables alone."""
+        request = {"name": name, "project": project, "replace": False}
+        return Environment.model_validate(
+            {**await self._gateway.call("save_environment", request), "name": name}
+        ).environment_id
+
 
 class Runs:
     """`orbit.runs`"""

@@ -125,12 +125,14 @@ class TestExecutionContextManager:
 
     def _opened(self, answer: dict[str, Any]) -> dict[str, Any]:
         """The answer with every sealed value opened, where there is a key."""
+        from orbit_context.seal import is_sealed
+
         sealer = self._sealer
         if sealer is None:
             return answer
 
         def opened(name: str, value: Any) -> Any:
-            return sealer.open(value, aad=secret_place(answer["run_id"], name)) if sealer.is_sealed(value) else value
+            return sealer.open(value, aad=secret_place(answer["run_id"], name)) if is_sealed(value) else value
 
         def each(values: dict[str, Any]) -> dict[str, Any]:
             return {name: opened(name, value) for name, value in values.items()}

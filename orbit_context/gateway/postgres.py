@@ -14,7 +14,7 @@ from orbit_context.errors import DatabaseUnavailableError, OrbitError, SchemaMis
 from orbit_context.gateway.port import FUNCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 __all__ = ["CONNECTION_ERRORS", "PostgresGateway", "connect", "translate", "translated"]
 
@@ -111,14 +111,22 @@ class PostgresGateway:
         if function not in FUNCTIONS:
             raise ValueError(f"orbit.{function} is not a function of the contract")
         async with self._lock, translated(self._dsn):
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await connect(self._dsn)
             # As text: the driver need not look up a codec for jsonb first.
-            answer = await self._connection.fetchval(
+            answer = await (await self._open()).fetchval(
                 f"select orbit.{function}($1::text::jsonb)::text",
                 orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode(),
             )
         return orjson.loads(answer)
+
+    async def prepare(self, prepared: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        """Opens the connection and lets `prepared` look at it before the first call (the schema's version, say)."""
+        async with self._lock, translated(self._dsn):
+            await prepared(await self._open())
+
+    async def _open(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._dsn)
+        return self._connection
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -64,6 +64,10 @@ class Run(Message):
     """Seconds that the suite's last finished runs took, for the estimate; None without history."""
     event_seq: int = 0
     """The number of the last event; `watch` goes on after it."""
+    queue_no: int
+    """The run's number in the queue."""
+    lane: int = 0
+    """Where its tests wait: 0 is served by every worker, any other by the run's own."""
 
     @property
     def is_final(self) -> bool:

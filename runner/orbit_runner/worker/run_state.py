@@ -15,14 +15,15 @@ from orbit_context.template import Scope
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from orbit_context.seal import Sealer
-
     from orbit_context.gateway.runner import ContextDelta
     from orbit_context.models.outcome import Captured
+    from orbit_context.seal import Sealer
     from orbit_context.suite.document import Test
     from orbit_context.suite.load import LoadedSuite
 
 __all__ = ["RunState"]
+
+_OWN = "env."
 
 
 class RunState:
@@ -43,7 +44,11 @@ class RunState:
         self.run_id = run_id
         self.suite = suite
         self.tests: list[tuple[str, Test]] = list(suite.document.tests.items())
-        self.variables = dict(variables)
+        # `env.x` is the environment's own value where another one overrides it.
+        self.variables = {name: value for name, value in variables.items() if not name.startswith(_OWN)}
+        self.environment = self.variables | {
+            name.removeprefix(_OWN): value for name, value in variables.items() if name.startswith(_OWN)
+        }
         self.context_version = 0
         self.redactor = Redactor()
         self.tokens: dict[str, Any] = {}
@@ -52,7 +57,7 @@ class RunState:
         self._run = {"id": run_id, "started_at": created_at}
         self._sealer = sealer
         for name in secrets:
-            self.redactor.add(self.variables[name], name=name)
+            self.redactor.add(variables[name], name=name)
 
     @classmethod
     def from_database(cls, loaded: Mapping[str, Any], sealer: Sealer | None, base_dir: Path | None = None) -> RunState:
@@ -84,7 +89,7 @@ class RunState:
             captured_data=self.captured,
             shared_variables=self.shared,
             vars=self.variables,
-            env=self.variables,
+            env=self.environment,
             row=test.row or {},
             run=self._run,
             test={"key": key, "attempt": attempt},

@@ -1,0 +1,5 @@
+"""`python -m orbit_runner`"""
+
+from orbit_runner.cli import main
+
+main()

@@ -1,0 +1,102 @@
+"""`orbit db …` and `orbit local …`"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orbit_context.gateway.postgres import connect, translated
+from orbit_runner import local, migrate
+from orbit_runner.cli.exits import Exit
+from orbit_runner.cli.project import find_database
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["install", "push", "reset", "start", "status", "stop", "url"]
+
+_T = TypeVar("_T")
+
+
+def push(*, as_json: bool) -> Exit:
+    target = find_database()
+    applied = _with_connection(target.dsn, migrate.push)
+    if as_json:
+        _print_json({"applied": list(applied.files), "already": applied.already})
+        return Exit.PASSED
+    for file in applied.files:
+        sys.stdout.write(f"applied {file}\n")
+    sys.stdout.write(f"{target.shown} is up to date ({len(applied.files) + applied.already} migrations)\n")
+    return Exit.PASSED
+
+
+def status(*, as_json: bool) -> Exit:
+    """Exit code 3 where something is pending, changed or unknown."""
+    target = find_database()
+    found = _with_connection(target.dsn, migrate.status)
+    if as_json:
+        _print_json(
+            {
+                "database": target.shown,
+                "origin": target.origin,
+                "current": found.current,
+                **{name: list(getattr(found, name)) for name in ("applied", "pending", "changed", "unknown")},
+            }
+        )
+    else:
+        sys.stdout.write(f"{target.shown} ({target.origin})\n")
+        for name in ("applied", "pending", "changed", "unknown"):
+            for file in getattr(found, name):
+                sys.stdout.write(f"  {name:8} {file}\n")
+        if found.pending:
+            sys.stdout.write("next: orbit db push\n")
+    return Exit.PASSED if found.current else Exit.INFRASTRUCTURE
+
+
+def url() -> Exit:
+    sys.stdout.write(find_database().dsn + "\n")
+    return Exit.PASSED
+
+
+def reset(*, yes: bool) -> Exit:
+    target = find_database()
+    embedded = target.kind == "embedded"
+    applied = _with_connection(target.dsn, lambda connection: migrate.reset(connection, embedded=embedded, yes=yes))
+    sys.stdout.write(f"dropped and made anew: {len(applied.files)} migrations in {target.shown}\n")
+    return Exit.PASSED
+
+
+def start() -> Exit:
+    server = local.server()
+    server.start()
+    sys.stdout.write(f"running, data in {server.directory}\n")
+    return Exit.PASSED
+
+
+def stop() -> Exit:
+    stopped = local.server().stop()
+    sys.stdout.write("stopped\n" if stopped else "was not running\n")
+    return Exit.PASSED
+
+
+def install() -> Exit:
+    sys.stdout.write(f"{local.install()}\n")
+    return Exit.PASSED
+
+
+def _with_connection(dsn: str, use: Callable[[Any], Awaitable[_T]]) -> _T:
+    async def main() -> _T:
+        connection = await connect(dsn)
+        try:
+            async with translated(dsn):
+                return await use(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(main())
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,69 @@
+"""What every command that needs a database begins with: which one, its schema, and the key of its secrets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orbit_context.errors import SchemaMismatchError
+from orbit_runner.connection import DatabaseTarget, choose
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+    from orbit_context.seal import Sealer
+
+__all__ = ["ensure_schema", "find_database", "find_sealer"]
+
+
+def find_database() -> DatabaseTarget:
+    """The database that the environment names, else the project's embedded one, started."""
+
+    def start_embedded() -> str:
+        from orbit_runner import local
+
+        server = local.server()
+        server.start()
+        return server.dsn()
+
+    return choose(start_embedded)
+
+
+async def ensure_schema(connection: Connection, target: DatabaseTarget) -> None:
+    """The embedded database is kept up to date by whoever comes by; another one is its owner's to push.
+
+    Raises SchemaMismatchError.
+    """
+    from orbit_runner import migrate
+
+    if await migrate.is_current(connection):
+        return
+    if target.kind == "embedded":
+        await migrate.push(connection)
+        return
+    status = await migrate.status(connection)
+    if status.pending or status.changed:
+        raise SchemaMismatchError(
+            "the database does not hold this version of Orbit's schema",
+            detail=f"pending: {', '.join(status.pending) or 'none'}; changed: {', '.join(status.changed) or 'none'}",
+            hint="run: orbit db push",
+        )
+
+
+def find_sealer(target: DatabaseTarget) -> Sealer | None:
+    """Seals and opens secrets: with ORBIT_SECRET_KEY, else with the key beside the embedded data, made at first use.
+
+    None where the database is not the embedded one and no key is given: secrets are then refused.
+    """
+    from orbit_context.seal import KEY_VARIABLE, Sealer, create_key_file
+
+    if os.environ.get(KEY_VARIABLE):
+        return Sealer.from_environment()
+    if target.kind != "embedded":
+        return None
+    from orbit_runner import local
+
+    path = local.data_home(Path.cwd()) / "secret.key"
+    create_key_file(path)
+    return Sealer.from_file(path)

@@ -1,0 +1,331 @@
+"""`orbit run`: a suite file, from reading it to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from orbit_context.client import Orbit
+from orbit_context.context import secret_place
+from orbit_context.errors import NothingSelectedError, SecretKeyError
+from orbit_context.gateway.postgres import PostgresGateway, connect
+from orbit_context.suite.load import load_environment, load_suite
+from orbit_context.suite.variables import parse_overrides, resolve_variables
+from orbit_runner.cli.exits import Exit, of_run
+from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.cli.selection import matching_tests
+from orbit_runner.execute.suite import compile_suite
+from orbit_runner.live import LiveView
+from orbit_runner.report.write import parse_report, write_report
+from orbit_runner.worker.http import HttpRuns
+from orbit_runner.worker.loop import Worker
+from orbit_runner.worker.run_state import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orbit_context.models.runs import Run
+    from orbit_context.suite.document import EnvironmentDocument
+    from orbit_context.suite.load import LoadedSuite
+    from orbit_context.suite.variables import ResolvedVariables
+    from orbit_runner.connection import DatabaseTarget
+
+__all__ = ["DEFAULT_CONCURRENCY", "RunOptions", "resume", "run"]
+
+DEFAULT_CONCURRENCY = 20
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line asks for."""
+
+    file: Path
+    environment: str | None = None
+    variables: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    expression: str | None = None
+    concurrency: int | None = None
+    fail_fast: bool = False
+    timeout: float | None = None
+    reports: Sequence[str] = ()
+    json: bool = False
+    quiet: bool = False
+
+
+def run(options: RunOptions) -> Exit:
+    """Everything that can be wrong with files and options is found before the database is touched."""
+    for spec in options.reports:
+        parse_report(spec)
+    overrides = parse_overrides(options.variables)
+    environment = _environment_file(options.environment)
+    target: DatabaseTarget | None = None
+    if options.environment and environment is None:
+        target = find_database()  # a name: the database knows what it stands for
+        environment = asyncio.run(_environment_of(target, options.environment, options.file))
+    suite = load_suite(options.file, environment=environment, overrides=overrides)
+    variables = resolve_variables(suite.document, environment, overrides)
+    prepared = _Prepared(options, suite, variables, environment.environment if environment else None)
+    prepared.compiled = compile_suite(suite)
+    if options.expression is not None:
+        prepared.selected = matching_tests(suite.document, options.expression)
+    target = target or find_database()
+    return _in_loop(_run(prepared, target))
+
+
+def resume(run_id: str, *, concurrency: int | None, reports: Sequence[str], as_json: bool) -> Exit:
+    """Takes up a run whose runner was lost."""
+    for spec in reports:
+        parse_report(spec)
+    return _in_loop(_resume(run_id, concurrency, reports, as_json, find_database()))
+
+
+@dataclass
+class _Prepared:
+    options: RunOptions
+    suite: LoadedSuite
+    variables: ResolvedVariables
+    environment: str | None
+    compiled: list[Any] = field(default_factory=list)
+    selected: list[str] | None = None
+
+
+def _environment_file(name: str | None) -> EnvironmentDocument | None:
+    if name is None:
+        return None
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml", ".json"} or path.is_file():
+        return load_environment(path)
+    return None
+
+
+async def _environment_of(target: DatabaseTarget, name: str, file: Path) -> EnvironmentDocument:
+    """An environment that was saved, as a document."""
+    from orbit_context.suite.document import EnvironmentDocument, Variable
+
+    sealer = find_sealer(target)
+    project = load_suite_project(file)
+    connection = await connect(target.dsn)
+    try:
+        await ensure_schema(connection, target)
+    finally:
+        await connection.close()
+    async with Orbit.connect(target.dsn) as orbit:
+        saved = await orbit.environments.get(name, project=project)
+    variables = {}
+    for variable in saved.variables:
+        value = variable.value
+        if variable.secret:
+            if sealer is None:
+                raise _no_key(variable.name)
+            value = sealer.open(value, aad=f"environment:{name}:{variable.name}")
+        variables[variable.name] = Variable(value=value, secret=variable.secret)
+    return EnvironmentDocument(environment=name, variables=variables)
+
+
+def load_suite_project(file: Path) -> str:
+    """The project that a suite file names, before the rest of it is checked."""
+    from orbit_context.suite.yaml import read_document
+
+    data = read_document(file).data
+    project = data.get("project", "default") if isinstance(data, dict) else "default"
+    return str(project)
+
+
+def _in_loop(main: Any) -> Exit:
+    import uvloop
+
+    return uvloop.run(main)  # type: ignore[no-any-return]
+
+
+async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
+    options, suite = prepared.options, prepared.suite
+    gateway = PostgresGateway(target.dsn)
+    async with Orbit(gateway) as orbit:
+        await gateway.prepare(lambda connection: ensure_schema(connection, target))
+        run_id = str(uuid4())
+        variables, secrets = _split(prepared.variables)
+        needs_key = bool(secrets) or _captures_secrets(suite)
+        sealer = find_sealer(target) if needs_key else None
+        if needs_key and sealer is None:
+            raise _no_key(next(iter(secrets), "a capture of this suite"))
+        sealed = (
+            {name: sealer.seal(value, aad=secret_place(run_id, name)) for name, value in secrets.items()}
+            if sealer
+            else {}
+        )
+        saved = await orbit.suites.save(suite)
+        environment_id = None
+        if prepared.environment is not None:
+            environment_id = await orbit.environments.ensure(prepared.environment, project=suite.document.project)
+        concurrency = options.concurrency or suite.document.concurrency or DEFAULT_CONCURRENCY
+        run = await orbit.runs.start(
+            run_id=run_id,
+            suite_id=saved.suite_id,
+            variables=variables,
+            secrets=sealed,
+            environment_id=environment_id and str(environment_id),
+            selection=_selection(options, prepared.selected),
+            concurrency=concurrency,
+            fail_fast=options.fail_fast or None,
+            timeout=options.timeout or suite.document.timeout,
+            private=True,
+            triggered_by="cli",
+        )
+        state = RunState(
+            queue_no=run.queue_no,
+            run_id=run_id,
+            created_at=run.created_at.isoformat(),
+            suite=suite,
+            variables=prepared.variables.values | {f"env.{k}": v for k, v in prepared.variables.environment.items()},
+            secrets=[name for name in (*prepared.variables.secret_names,) if name in prepared.variables.values],
+            sealer=sealer,
+        )
+        await _execute(
+            orbit, run, state, prepared.compiled, sealer, target, min(concurrency, run.counts.total), options.quiet
+        )
+        return await _conclude(orbit, run, options.reports, options.json, target, suite)
+
+
+async def _resume(
+    run_id: str, concurrency: int | None, reports: Sequence[str], as_json: bool, target: DatabaseTarget
+) -> Exit:
+    async with Orbit.connect(target.dsn) as orbit:
+        run = await orbit.runs.get(run_id)
+        if not run.is_final:
+            slots = concurrency or DEFAULT_CONCURRENCY
+            await _execute(orbit, run, None, None, find_sealer(target), target, slots, quiet=False)
+        return await _conclude(orbit, run, reports, as_json, target, None)
+
+
+async def _execute(
+    orbit: Orbit,
+    run: Run,
+    state: RunState | None,
+    compiled: list[Any] | None,
+    sealer: Any,
+    target: DatabaseTarget,
+    slots: int,
+    quiet: bool,
+) -> None:
+    """Runs the tests in this process and shows how they go. A first interrupt cancels the run, a second one leaves at once."""
+    from orbit_runner.sandbox import Sandbox
+    from orbit_runner.transport.curl import CurlTransport
+
+    transport, sandbox = CurlTransport(), Sandbox()
+    executors = HttpRuns(transport, sandbox)
+    worker = Worker(
+        target.dsn, slots=slots, prefetch=slots, executors=executors, sealer=sealer, lane=run.lane, until=run.queue_no
+    )
+    if state is not None:
+        executors.preload(run.queue_no, compiled or [])
+        worker.preload(state)
+    nudge = asyncio.Event()
+    work = asyncio.create_task(worker.run())
+    work.add_done_callback(lambda _: nudge.set())
+    interrupted = _cancel_on_interrupt(orbit, run, work)
+    try:
+        with LiveView(
+            sys.stderr, total=run.counts.total, expected_duration=run.expected_duration, each=False if quiet else None
+        ) as view:
+            async for event in orbit.runs.watch(run.id, nudge=nudge):
+                view.event(event)
+                if work.done() and work.exception() is not None:
+                    break
+        await work
+    finally:
+        interrupted()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await transport.close()
+        await sandbox.close()
+
+
+def _cancel_on_interrupt(orbit: Orbit, run: Run, work: asyncio.Task[None]) -> Any:
+    loop = asyncio.get_running_loop()
+    asked: list[asyncio.Task[Any]] = []
+
+    def interrupt() -> None:
+        if asked:
+            work.cancel()
+            return
+        sys.stderr.write("\ncancelling the run; interrupt again to leave at once\n")
+        asked.append(loop.create_task(orbit.runs.cancel(run.id, reason="interrupted")))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+
+    def undo() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    return undo
+
+
+async def _conclude(
+    orbit: Orbit,
+    run: Run,
+    reports: Sequence[str],
+    as_json: bool,
+    target: DatabaseTarget,
+    suite: LoadedSuite | None,
+) -> Exit:
+    """Results, summary, reports, exit code."""
+    run = await orbit.runs.get(run.id)
+    results = await orbit.runs.results(run.id, details=True)
+    places = _places(suite)
+    written = [(spec.split("=", 1)[0], write_report(spec, run, results, places=places)) for spec in reports]
+    from orbit_runner.report.summary import print_summary
+
+    artifacts = [(f"{kind} report", str(path)) for kind, path in written] + [("history", target.shown)]
+    print_summary(sys.stderr, run, results, places=places, artifacts=artifacts)
+    if as_json:
+        from orbit_runner.report.json import render
+
+        sys.stdout.buffer.write(render(run, results, places))
+        sys.stdout.buffer.flush()
+    return of_run(run)
+
+
+def _places(suite: LoadedSuite | None) -> dict[str, str]:
+    if suite is None or suite.file is None:
+        return {}
+    found = {key: suite.locate(("tests", key)) for key in suite.document.tests}
+    return {key: f"{suite.file}:{place[0]}" for key, place in found.items() if place}
+
+
+def _split(variables: ResolvedVariables) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run's variables in clear, and those to be sealed. `env.x` only where another value of x overrides it."""
+    own = {f"env.{name}": value for name, value in variables.environment.items() if variables.values.get(name) != value}
+    clear, secret = {}, {}
+    for name, value in (variables.values | own).items():
+        (secret if name.removeprefix("env.") in variables.secret_names else clear)[name] = value
+    return clear, secret
+
+
+def _captures_secrets(suite: LoadedSuite) -> bool:
+    return any(capture.is_secret for test in suite.document.tests.values() for capture in test.capture.values())
+
+
+def _selection(options: RunOptions, keys: list[str] | None) -> dict[str, Any] | None:
+    selection: dict[str, Any] = {}
+    if options.tags:
+        selection["tags"] = [[tag.strip() for tag in group.split(",") if tag.strip()] for group in options.tags]
+    if keys is not None:
+        if not keys:
+            raise NothingSelectedError(
+                f"no test matches {options.expression!r}", hint="see the names with: orbit validate --list"
+            )
+        selection["tests"] = keys
+    return selection or None
+
+
+def _no_key(name: str) -> SecretKeyError:
+    return SecretKeyError(
+        f"{name} is secret, and there is no key to seal it with",
+        hint="make one with `orbit secret key` and set ORBIT_SECRET_KEY to it wherever this project's tests run",
+    )

@@ -1,0 +1,45 @@
+"""`orbit worker`"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from orbit_context.gateway.postgres import connect
+from orbit_runner.cli.exits import Exit
+from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.sandbox import Sandbox
+from orbit_runner.transport.curl import CurlTransport
+from orbit_runner.worker import Worker
+from orbit_runner.worker.http import HttpRuns
+
+__all__ = ["serve"]
+
+
+def serve(*, slots: int, name: str | None) -> Exit:
+    import uvloop
+
+    target = find_database()
+    sealer = find_sealer(target)
+
+    async def main() -> None:
+        connection = await connect(target.dsn)
+        try:
+            await ensure_schema(connection, target)
+        finally:
+            await connection.close()
+        transport, sandbox = CurlTransport(), Sandbox()
+        worker = Worker(target.dsn, slots=slots, executors=HttpRuns(transport, sandbox), sealer=sealer, name=name)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.drain)
+        sys.stderr.write(f"{worker.name} serves {target.shown} with {slots} slots\n")
+        try:
+            await worker.run()
+        finally:
+            await transport.close()
+            await sandbox.close()
+
+    uvloop.run(main())
+    return Exit.PASSED
