@@ -35,14 +35,17 @@ class Expression:
 
 
 def find_expressions(test: Test, path: DocumentPath, base_dir: Path, problems: Problems) -> Iterator[Expression]:
-    """The expressions of one test; a schema's file that cannot be read is a problem."""
+    """The expressions of one test; a schema's file that cannot be read is a problem.
+
+    What a capture looks for is no template; an assertion's expression may be one, and is then compiled when it is known.
+    """
     for name, capture in test.capture.items():
         place = (*path, "capture", name)
-        if capture.json_path is not None and "{{" not in capture.json_path:
+        if capture.json_path is not None:
             yield Expression((*place, "json"), "jsonpath", capture.json_path, capture.dialect)
-        if capture.regex is not None and "{{" not in capture.regex:
+        if capture.regex is not None:
             yield Expression((*place, "regex"), "regex", capture.regex)
-        if capture.xpath is not None and "{{" not in capture.xpath:
+        if capture.xpath is not None:
             yield Expression((*place, "xpath"), "xpath", capture.xpath)
     for position, check in enumerate(test.expect):
         yield from _of_check(check, (*path, "expect", position), base_dir, problems)

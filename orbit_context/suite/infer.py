@@ -14,6 +14,7 @@ A name with a default may be missing when the test runs: it orders the tests, an
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError as GraphCycle
 from graphlib import TopologicalSorter
@@ -40,7 +41,8 @@ EdgeKind = Literal["order", "data", "token"]
 
 MAX_EDGES = 250_000
 _STRENGTH: dict[EdgeKind, int] = {"order": 0, "data": 1, "token": 2}
-_TEMPLATED = ("request", "poll", "capture", "expect")
+_TEMPLATED = ("request", "poll", "expect")
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _DEFAULTED = ("base_url", "headers", "query", "auth", "tls", "proxy")
 
 
@@ -148,6 +150,8 @@ class _Inference:
             name: list(find_templates(defaults[name], ("defaults", name))) for name in _DEFAULTED if name in defaults
         }
 
+        self.auth_header = _auth_header(defaults.get("auth"))
+
     def add_needs(self, group: Group) -> None:
         for position, need in enumerate(group.test.needs):
             path = ("tests", group.key, "needs", position)
@@ -178,18 +182,19 @@ class _Inference:
     def defaults_of(self, group: Group) -> Iterator[Templated]:
         """The templates of the suite's defaults that the test does not override."""
         request = group.test.request
+        headers = {name.lower() for name in request.headers}
         for name, templates in self.defaults.items():
             if name == "base_url":
-                if request.url.lower().startswith(("http://", "https://")):
+                if _ABSOLUTE.match(request.url):
                     continue
             elif name in ("headers", "query"):
-                given = {key.lower() for key in request.headers} if name == "headers" else set(request.query)
+                given = headers if name == "headers" else set(request.query)
                 for templated in templates:
                     key = str(templated.path[2])
                     if (key.lower() if name == "headers" else key) not in given:
                         yield templated
                 continue
-            elif getattr(request, name) is not None:
+            elif getattr(request, name) is not None or (name == "auth" and self.auth_header in headers):
                 continue
             yield from templates
 
@@ -390,6 +395,14 @@ class _Inference:
                 return Inference([], {})
             edges += [Edge(dependent, key, kind) for dependent in group.keys for key, kind in required.items()]
         return Inference(edges, {key: group.bare for group in self.groups.values() if group.bare for key in group.keys})
+
+
+def _auth_header(auth: Any) -> str | None:
+    """The header that the default authentication sets; a test that sets it by itself does without."""
+    if not isinstance(auth, dict) or "api_key" not in auth:
+        return "authorization"
+    key = auth["api_key"]
+    return str(key["name"]).lower() if key.get("in", "header") == "header" else None
 
 
 def _spell(group: Group, name: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from orbit_context.errors import DefinitionError, TemplateError
 from orbit_context.suite.data import expand, read_rows, row_keys
-from orbit_context.suite.document import EnvironmentDocument, Suite
+from orbit_context.suite.document import EnvironmentDocument, Suite, Variable
 from orbit_context.suite.expressions import about_file, find_expressions, find_missing_files
 from orbit_context.suite.infer import Edge, Group, infer
 from orbit_context.suite.problems import Problems, source_path
@@ -75,13 +75,20 @@ def build_suite(
     suite: Suite | Mapping[str, Any],
     *,
     base_dir: str | Path | None = None,
-    environment: EnvironmentDocument | None = None,
+    environment: EnvironmentDocument | Collection[str] | None = None,
     overrides: Collection[str] = (),
 ) -> LoadedSuite:
     """Check a suite that a program made: a model, or what a file would hold.
 
-    `base_dir` is the working directory unless given. What was expanded before stays as it is. Raises as `load_suite`.
+    What was expanded before stays as it is. Raises as `load_suite`.
+
+    Args:
+        base_dir: what paths in the suite are relative to; the working directory unless given.
+        environment: what the suite will run in, or the names of its variables where that is all that is known.
+        overrides: names of further variables that the run is given.
     """
+    if environment is not None and not isinstance(environment, EnvironmentDocument):
+        environment = EnvironmentDocument(environment="given", variables={name: Variable() for name in environment})
     if not isinstance(suite, Suite):
         suite = _validated(Suite, suite, None)
     return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides)

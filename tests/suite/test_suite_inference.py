@@ -62,7 +62,6 @@ def test_needs_in_all_spellings() -> None:
         {"request": "/", "expect": {"json": {"$.x": "{{NAME}}"}}},
         {"request": "/", "expect": [{"json": "$[?@.id == {{NAME}}]", "exists": True}]},
         {"request": "/", "poll": {"until": {"status": "{{NAME}}"}}},
-        {"request": "/", "capture": {"y": {"json": "$.{{NAME}}"}}},
     ],
 )
 def test_a_name_anywhere_in_a_test_makes_an_edge(use: dict[str, Any]) -> None:
@@ -76,6 +75,50 @@ def test_a_name_anywhere_in_a_test_makes_an_edge(use: dict[str, Any]) -> None:
     for name, kind in (("captured_data.a.id", "data"), ("shared_auth_tokens.token", "token")):
         loaded = suite({"use": named(use, name), "a": ID, "login": TOKEN})
         assert edges(loaded) == {("use", "a" if kind == "data" else "login", kind)}
+
+
+def test_what_a_capture_looks_for_is_no_template() -> None:
+    loaded = suite({"a": {"request": "/", "capture": {"x": {"regex": r"\{\{(.*?)}}{{y}}"}}}})
+    assert [(found.path, found.kind, found.source) for found in loaded.expressions] == [
+        (("tests", "a", "capture", "x", "regex"), "regex", r"\{\{(.*?)}}{{y}}")
+    ]
+
+
+def test_expressions_of_assertions_are_listed_unless_they_are_templates(tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_text('{"type": "object"}')
+    loaded = build_suite(
+        {
+            "suite": "s",
+            "variables": {"x": 1},
+            "tests": {
+                "a": {
+                    "request": "/",
+                    "expect": [
+                        {"not": {"json": "$.a", "matches": "^b"}},
+                        {"xpath": "//c", "all": {"matches": "d+"}},
+                        {"json": "$[{{x}}]", "exists": True, "dialect": "ng"},
+                        {"schema": "order.json"},
+                        {"schema": "{{x}}.json"},
+                        {"schema": True},
+                    ],
+                    "poll": {"until": {"json": {"$.e": {"any": {"matches": "f"}}}}},
+                }
+            },
+        },
+        base_dir=tmp_path,
+    )
+    expect = ("tests", "a", "expect")
+    until = ("tests", "a", "poll", "until", 0)
+    assert [(found.path, found.kind, found.source) for found in loaded.expressions] == [
+        ((*expect, 0, "not", "json"), "jsonpath", "$.a"),
+        ((*expect, 0, "not", "matches"), "regex", "^b"),
+        ((*expect, 1, "xpath"), "xpath", "//c"),
+        ((*expect, 1, "all", "matches"), "regex", "d+"),
+        ((*expect, 3, "schema"), "schema", {"type": "object"}),
+        ((*expect, 5, "schema"), "schema", True),
+        ((*until, "json"), "jsonpath", "$.e"),
+        ((*until, "any", "matches"), "regex", "f"),
+    ]
 
 
 def test_the_strongest_reason_stays() -> None:
@@ -160,6 +203,18 @@ class TestDefaults:
         }
         assert edges(suite(tests, defaults=self.AUTH)) == {("a", "login", "token"), ("c", "login", "token")}
 
+    def test_a_header_of_the_test_stands_for_the_authentication(self) -> None:
+        tests = {
+            "login": {**TOKEN, "request": {"POST": "/login", "headers": {"authorization": "none"}}},
+            "a": {"request": {"GET": "/", "headers": {"X-Key": "mine"}}},
+        }
+        assert edges(suite(tests, defaults=self.AUTH)) == {("a", "login", "token")}
+        tests["login"] = {**TOKEN, "request": {"POST": "/login", "headers": {"x-key": "none"}}}
+        auth = {"api_key": {"name": "X-Key", "value": "{{token}}"}}
+        assert edges(suite(tests, defaults={"auth": auth})) == set()
+        with pytest.raises(DefinitionError, match="login uses token, which it captures itself"):
+            suite(tests, defaults={"auth": {"api_key": {**auth["api_key"], "in": "query"}}})
+
     def test_by_header_and_query(self) -> None:
         tests = {
             "login": {**TOKEN, "request": {"POST": "/login", "headers": {"x-token": None}, "query": {"t": None}}},
@@ -189,6 +244,16 @@ class TestEnvironment:
         with pytest.raises(DefinitionError) as caught:
             load_suite(file)
         assert len(caught.value.errors) == 5
+
+    def test_only_its_names_may_be_known(self) -> None:
+        written = {
+            "suite": "s",
+            "variables": {"host": "{{nobody}}"},
+            "tests": {"a": {"request": "/{{env.host}}/{{key}}"}},
+        }
+        assert build_suite(written, environment=["host", "key"]).edges == []
+        with pytest.raises(DefinitionError, match="env has no 'host'"):
+            build_suite({**written, "variables": {}}, environment=["key"])
 
     def test_its_own_names_are_not_those_of_the_suite(self) -> None:
         with pytest.raises(DefinitionError, match="env has no 'mine'"):
