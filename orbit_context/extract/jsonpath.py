@@ -33,6 +33,7 @@ _WALKABLE = re.compile(
       | (?P<wildcard>\.\*|\[\*\])""",
     re.VERBOSE,
 )
+_DOTTED = re.compile(r"(\.\.?)([A-Za-z_\x80-\ud7ff\ue000-\U0010ffff][0-9A-Za-z_\x80-\ud7ff\ue000-\U0010ffff]*)")
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 # A query that needs the library is evaluated in place up to this many bytes of document times its weight; beyond, in an
@@ -197,7 +198,7 @@ def _compile_rfc9535(expression: str) -> tuple[Callable[[Any], list[Any]], bool]
     import jsonpath_rfc9535
 
     try:
-        query = jsonpath_rfc9535.compile(expression)
+        query = jsonpath_rfc9535.compile(expression if expression.isascii() else _bracketed(expression))
     except (jsonpath_rfc9535.JSONPathError, RecursionError) as error:
         raise ExpressionError(
             f"the JSONPath {_short(expression)} is not valid: {_first_line(error)}", hint=_hint(expression)
@@ -211,6 +212,20 @@ def _compile_rfc9535(expression: str) -> tuple[Callable[[Any], list[Any]], bool]
             raise ExpressionError(f"the JSONPath {_short(expression)} cannot be evaluated: {reason}") from None
 
     return find, query.singular_query()
+
+
+def _bracketed(expression: str) -> str:
+    """The query with its names beyond ASCII in brackets: the library does not read all that may stand after a dot."""
+    pieces: list[str] = []
+    position = 0
+    for quoted in _QUOTED.finditer(expression):
+        pieces += [_DOTTED.sub(_in_brackets, expression[position : quoted.start()]), quoted[0]]
+        position = quoted.end()
+    return "".join([*pieces, _DOTTED.sub(_in_brackets, expression[position:])])
+
+
+def _in_brackets(match: re.Match[str]) -> str:
+    return match[0] if match[2].isascii() else f"{'..' if match[1] == '..' else ''}['{match[2]}']"
 
 
 def _compile_ng(expression: str) -> Callable[[Any], list[Any]]:

@@ -39,34 +39,56 @@ def bundle(schema: Any, path: str | None = None, load: Callable[[str], Any] | No
     """
     import json
 
+    root = _BASE + path if path else _identifier(schema) or _BASE
     resources: dict[str, Any] = {}
-    waiting: list[tuple[str, Any]] = [(_BASE + (path or ""), schema)]
+    aliases: dict[str, str] = {}
+    waiting: list[tuple[str, Any]] = [(root, schema)]
     while waiting:
         uri, found = waiting.pop()
         if uri in resources:
             continue
         _check(found, uri)
-        resources[uri] = found
+        if (identifier := _identifier(found)) is not None:
+            aliases[identifier] = uri
+        resources[uri] = _placed(found, uri)
         for reference in _references(found):
-            if reference.startswith("#/") and not _has_identifiers(found) and not _lookup(found, reference):
-                raise ExpressionError(f"the schema refers to {reference}, which is not in it")
             target = _resolve(uri, found, reference)
-            if target is None or target in resources or _is_identified(resources, target):
+            if target is None or target in resources or target in aliases or _is_identified(resources, target):
                 continue
             if not target.startswith(_BASE):
                 raise ExpressionError(
                     f"the schema refers to {reference}, and nothing is fetched from the network",
                     hint="Save it beside the suite and refer to the file.",
                 )
-            if load is None:
-                raise ExpressionError(f"the schema refers to {reference}, which is not part of it")
             name = target.removeprefix(_BASE)
+            if load is None or not name:
+                raise ExpressionError(f"the schema refers to {reference}, which is not part of it")
             try:
                 waiting.append((target, load(name)))
             except (OSError, ValueError) as error:
                 raise ExpressionError(f"the schema refers to {reference}, which cannot be read: {error}") from None
-    root = _BASE + (path or "")
-    return json.dumps({"root": root, "resources": resources}, separators=(",", ":"))
+    return json.dumps({"root": root, "resources": resources, "aliases": aliases}, separators=(",", ":"))
+
+
+def _identifier(schema: Any) -> str | None:
+    """The absolute URI that a schema calls itself by."""
+    from urllib.parse import urldefrag, urlsplit
+
+    identifier = (schema.get("$id") or schema.get("id")) if isinstance(schema, dict) else None
+    return urldefrag(identifier).url if isinstance(identifier, str) and urlsplit(identifier).scheme else None
+
+
+def _placed(schema: Any, uri: str) -> Any:
+    """`schema` as the document at `uri`: so that files find each other by where they lie, whatever they call themselves."""
+    if not isinstance(schema, dict):
+        return schema
+    draft = str(schema.get("$schema", ""))
+    is_old = any(name in draft for name in ("draft-03", "draft-04", "draft-06", "draft-07"))
+    keyword = "id" if "draft-03" in draft or "draft-04" in draft else "$id"
+    placed = {**schema, keyword: uri}
+    if is_old and "$ref" in placed:  # there, a reference makes everything beside it mean nothing, its own place too
+        placed["allOf"] = [{"$ref": placed.pop("$ref")}, *placed.get("allOf", [])]
+    return placed
 
 
 def _check(schema: Any, uri: str) -> None:
@@ -110,11 +132,12 @@ def _resolve(uri: str, schema: Any, reference: str) -> str | None:
     """The document that a reference names; None where it is the same one, or a metaschema."""
     from urllib.parse import urldefrag, urljoin
 
-    base = urljoin(uri, schema["$id"]) if isinstance(schema, dict) and isinstance(schema.get("$id"), str) else uri
-    target = urldefrag(urljoin(base, reference)).url
-    if target in (uri, urldefrag(base).url) or target.startswith(
-        ("http://json-schema.org/", "https://json-schema.org/")
-    ):
+    if reference.startswith("#"):
+        if reference.startswith("#/") and not _has_identifiers(schema) and not _lookup(schema, reference):
+            raise ExpressionError(f"the schema refers to {reference}, which is not in it")
+        return None
+    target = urldefrag(urljoin(uri, reference)).url
+    if target == uri or target.startswith(("http://json-schema.org/", "https://json-schema.org/")):
         return None
     return target
 
@@ -151,15 +174,17 @@ def _has_identifiers(schema: Any) -> bool:
 
 def _is_identified(resources: Mapping[str, Any], target: str) -> bool:
     """Whether a part of what is bundled calls itself `target` by its `$id`."""
-    waiting: list[Any] = list(resources.values())
+    from urllib.parse import urljoin
+
+    waiting: list[tuple[str, Any]] = list(resources.items())
     while waiting:
-        node = waiting.pop()
+        base, node = waiting.pop()
         if isinstance(node, dict):
-            if node.get("$id") == target:
+            if isinstance(node.get("$id"), str) and urljoin(base, node["$id"]) == target:
                 return True
-            waiting += node.values()
+            waiting += [(base, value) for value in node.values()]
         elif isinstance(node, list):
-            waiting += node
+            waiting += [(base, item) for item in node]
     return False
 
 
@@ -174,18 +199,16 @@ class CompiledSchema:
         from referencing.jsonschema import specification_with
 
         content = orjson.loads(text)
-        root = content["resources"][content["root"]]
-        resources = []
+        resources: dict[str, Any] = {}
         for uri, schema in content["resources"].items():
             dialect = schema.get("$schema") if isinstance(schema, dict) else None
             specification = specification_with(dialect or "https://json-schema.org/draft/2020-12/schema")
-            resources.append((uri, specification.create_resource(schema)))
-        registry: Any = Registry().with_resources(resources)
+            resources[uri] = specification.create_resource(schema)
+        resources |= {alias: resources[uri] for alias, uri in content["aliases"].items()}
+        registry: Any = Registry().with_resources(resources.items()).crawl()
+        root = content["resources"][content["root"]]
         validator = validator_for(root, default=Draft202012Validator)
-        reference = {"$ref": content["root"]} if isinstance(root, dict) else root
-        if isinstance(root, dict) and "$schema" in root:
-            reference["$schema"] = root["$schema"]
-        self._validator = validator(reference, registry=registry, format_checker=_format_checker())
+        self._validator = validator(root, registry=registry, format_checker=_format_checker())
 
     def violations(self, document: Any) -> list[dict[str, Any]]:
         """What does not conform: `path` (a JSONPath), `message`, `keyword` and `schema_path`; the most telling first."""

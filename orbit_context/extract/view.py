@@ -10,6 +10,8 @@ from orbit_context.errors import OrbitError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import orjson
+
 __all__ = ["BodyError", "ResponseCookie", "ResponseView", "excerpt", "parse_json"]
 
 _MISSING: Any = object()
@@ -208,18 +210,31 @@ def parse_json(body: bytes) -> Any:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _not_json(body, error.msg, error.pos) from None
+        if "infinity" not in error.msg:
+            raise _not_json(body, error.msg, error.pos) from None
+        return _parse_long_numbers(body, error)
     # orjson reads integers beyond 64 bits as floats. Looking for one costs less than a tenth of parsing.
-    if _LONG_INTEGER in body.translate(_NINES):
-        import json
+    return _parse_long_numbers(body) if _LONG_INTEGER in body.translate(_NINES) else value
 
-        try:
-            return json.loads(body)
-        except RecursionError:
-            raise BodyError("the body is JSON nested too deeply") from None
-        except ValueError:
-            raise BodyError("the body is JSON with a number of more than 4,300 digits") from None
-    return value
+
+def _parse_long_numbers(body: bytes, refusal: orjson.JSONDecodeError | None = None) -> Any:
+    """JSON with integers of any size; `refusal` is what orjson said of a number too large for a float."""
+    import json
+
+    def finite(text: str) -> float:
+        number = float(text)
+        if refusal is not None and number in (float("inf"), float("-inf")):
+            raise _not_json(body, refusal.msg, refusal.pos)
+        return number
+
+    try:
+        return json.loads(body, parse_float=finite)
+    except json.JSONDecodeError as error:
+        raise _not_json(body, error.msg, error.pos) from None
+    except RecursionError:
+        raise BodyError("the body is JSON nested too deeply") from None
+    except ValueError:
+        raise BodyError("the body is JSON with a number of more than 4,300 digits") from None
 
 
 def _not_json(body: bytes, message: str, position: int) -> BodyError:
