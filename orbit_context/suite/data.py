@@ -50,7 +50,14 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 
     from orbit_context.suite.yaml import read_text
 
-    reader = csv.reader(io.StringIO(read_text(path, max_bytes=MAX_DATA_BYTES), newline=""), strict=True)
+    text = read_text(path, max_bytes=MAX_DATA_BYTES)
+    if "\x00" in text:
+        raise DefinitionError(
+            "the file holds the character U+0000, which a database cannot keep",
+            file=str(path),
+            line=text.count("\n", 0, text.index("\x00")) + 1,
+        )
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[dict[str, Any]] = []
     try:
         header = [name.strip() for name in next(reader, [])]

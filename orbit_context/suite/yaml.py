@@ -48,6 +48,8 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NUMBER_STARTS = frozenset("-.0123456789")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_NO_NUL = "text holds the character U+0000, which a database cannot keep"
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")
 _STANDARD = "tag:yaml.org,2002:"
 
 
@@ -294,6 +296,8 @@ class _YamlReader:
                 self.anchors[event.anchor] = (key, 1)
             if event.tag is not None:
                 self.require_tag(event, "str")
+            if "\x00" in key:
+                self.refuse(event, _NO_NUL)
             members[key] = self.value(self.next())
         for mappings in merged:
             for mapping in mappings:
@@ -324,6 +328,8 @@ class _YamlReader:
         tag = event.tag
         if tag is None:
             if not event.implicit[0]:
+                if "\x00" in text:
+                    self.refuse(event, _NO_NUL)
                 return text
         elif tag in ("!", _STANDARD + "str"):
             return text
@@ -418,6 +424,12 @@ def parse_json(text: str, *, file: str | None = None, max_values: int | None = M
     except RecursionError:
         refuse(f"lists and objects are nested deeper than {MAX_DEPTH}")
     _check_json_limits(data, refuse, max_values)
+    if "\\u" in text and (found := _unkept_text(data)) is not None:
+        refuse(
+            _NO_NUL
+            if found == "\x00"
+            else "text holds half a character (a lone surrogate), which a database cannot keep"
+        )
     return data
 
 
@@ -438,6 +450,15 @@ def _check_json_limits(data: Any, refuse: Any, max_values: int | None) -> None:
         if depth > MAX_DEPTH and any(isinstance(value, dict | list) for value in level):
             refuse(f"lists and objects are nested deeper than {MAX_DEPTH}")
         level = inside
+
+
+def _unkept_text(data: Any) -> str | None:
+    """A character of the document's text that UTF-8 or the database has no place for."""
+    if isinstance(data, str):
+        match = _UNKEPT.search(data)
+        return match[0] if match else None
+    parts = (*data, *data.values()) if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return next((found for part in parts if (found := _unkept_text(part)) is not None), None)
 
 
 def _line_and_column(text: str, position: int) -> tuple[int, int]:

@@ -104,6 +104,7 @@ class TestFiles:
             ("r.csv", b"a,b\n1,2\n3\n", "r.csv:3: tests.item.data: the row has 1 cells and the header 2"),
             ("r.csv", b'a\n"x"y\n', "r.csv:2: tests.item.data: this is not CSV: ',' expected after '\"'"),
             ("r.csv", b"a\n\xff\n", "r.csv:2:1: tests.item.data: the file is not UTF-8 text"),
+            ("r.csv", b"a\nx\x00\n", "r.csv:2: tests.item.data: the file holds the character U+0000"),
             ("r.csv", b"a\n", "tests.item.data: there are no rows"),
             ("r.csv", b"a\n" + b"x" * (16 * 2**20), "the file is larger than 16 MiB"),
             ("r.json", b'{"a": 1}', "a data file holds a list of objects, one for each row"),

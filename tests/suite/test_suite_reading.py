@@ -83,6 +83,9 @@ def test_anchors_and_merge_keys() -> None:
         ("a: " + "9" * 5000, 1, 4, "the whole number does not fit into 64 bits"),
         ("a: 1e999", 1, 4, "the number is too large"),
         ("a: x\x00y", 1, 5, "the file holds a character that text has not (U+0000)"),
+        ('a: "x\\0"', 1, 4, "text holds the character U+0000, which a database cannot keep"),
+        ('{b: 1, "\\0": 1}', 1, 8, "text holds the character U+0000, which a database cannot keep"),
+        ('a: "\\ud800"', 1, 7, "this is not YAML: found invalid Unicode character escape code"),
         ("a: 1\nb: \x1b[31m", 2, 4, "the file holds a character that text has not (U+001B)"),
     ],
 )  # fmt: skip
@@ -104,6 +107,8 @@ def test_an_unquoted_template_is_told_apart_from_a_mapping() -> None:
         ('{"a": 1e999}', "the number is too large: 1e999", None, None),
         ('{"a": 123456789012345678901}', "the whole number does not fit into 64 bits: 123456789012345678901", None, None),
         ('{"a":\n 1,}', "this is not JSON: ", 2, None),
+        ('{"a": [{"b": "x\\u0000"}]}', "text holds the character U+0000, which a database cannot keep", None, None),
+        ('{"\\ud800": 1}', "text holds half a character (a lone surrogate), which a database cannot keep", None, None),
         ("", "this is not JSON: expecting value", 1, 1),
         ("[" * 65 + "]" * 65, f"lists and objects are nested deeper than {MAX_DEPTH}", None, None),
         ("[" * 100_000, f"lists and objects are nested deeper than {MAX_DEPTH}", None, None),
