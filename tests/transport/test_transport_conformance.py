@@ -185,6 +185,8 @@ async def test_credentials_in_the_url_become_basic_authorization(transport: Tran
         ("GET", "/x", [("X-A", "1\nX-Injected: 1")]),
         ("GET", "/x", [("X-A", "1\x00")]),
         ("GET", "/x", [("X-A: 1\r\nX-Injected", "1")]),
+        ("GET", "/x", [("X-A", "half \ud83d")]),
+        ("GET", "/half\ud83d", []),
         ("GET", "/x", [("X A", "1")]),
         ("GET", "/x", [("", "1")]),
         ("GET", "/x", [("Naïve", "1")]),
@@ -202,6 +204,24 @@ async def test_nothing_that_changes_the_structure_is_sent(
     error = await refusal(transport, HttpRequest(method, server.url(path), headers))
     assert error.category in {"invalid_request", "invalid_url"}
     assert error.phase == "prepare"
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        FieldPart("a\r\nX: 1", "v"),
+        FieldPart("a", "v", "text/plain\r\nX: 1"),
+        FilePart("a", b"v", "f\n.txt"),
+        FilePart("a", b"v", "f.txt", "x\r\n\r\n"),
+        FieldPart("\udc00", "v"),
+    ],
+)
+async def test_multipart_heads_cannot_be_broken(
+    transport: Transport, server: HostileServer, part: FieldPart | FilePart
+) -> None:
+    error = await refusal(transport, HttpRequest("POST", server.url("/echo"), body=Multipart([part])))
+    assert error.category == "invalid_request"
     assert server.connections == 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +75,7 @@ async def test_nothing_is_left_behind(server: HostileServer) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def descriptors() -> int:
-        return len(os.listdir("/dev/fd"))
+        return sum(1 for _ in Path("/dev/fd").iterdir())
 
     at_first = descriptors()
     transport = CurlTransport(address_filter=lambda _address: True)

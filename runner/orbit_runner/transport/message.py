@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from orbit_runner.transport.port import FilePart, HttpRequest, TransportError
+from orbit_runner.transport.port import FilePart, HttpRequest, Multipart, TransportError
 
 USER_AGENT = "orbit/0.1.0"
 
@@ -12,7 +12,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _PROXY = re.compile(
     r"(https?|socks[45]|socks4a|socks5h)://([^\s/@]*@)?(\[[0-9a-fA-F:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?/?"
 ).fullmatch
-_FORBIDDEN_IN_VALUE = re.compile(r"[\x00\r\n]").search
+_FORBIDDEN_IN_VALUE = re.compile(r"[\x00\r\n\ud800-\udfff]").search
 
 
 def check_request(request: HttpRequest) -> None:
@@ -30,9 +30,17 @@ def check_request(request: HttpRequest) -> None:
         if value is not None and _FORBIDDEN_IN_VALUE(value):
             raise TransportError(
                 "invalid_request",
-                f"The value of the header {name} holds a line break or NUL.",
+                f"The value of the header {name} holds a line break, NUL or half a character.",
                 hint="If it comes from a variable, trim or encode it first.",
             )
+    if isinstance(request.body, Multipart):
+        for part in request.body.parts:
+            texts = (part.name, part.content_type or "", part.filename or "" if isinstance(part, FilePart) else "")
+            if any(_FORBIDDEN_IN_VALUE(text) for text in texts):
+                raise TransportError(
+                    "invalid_request",
+                    f"Name, file name or type of the part {part.name!r} holds a line break, NUL or half a character.",
+                )
 
 
 def check_proxy(proxy: str) -> None:

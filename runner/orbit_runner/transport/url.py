@@ -15,7 +15,7 @@ _URL = re.compile(
     r"(?P<rest>[/?#].*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _HOST = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+", re.IGNORECASE)
 _TO_ENCODE = re.compile(r"[^\x21-\x7e]+")
 
@@ -59,8 +59,10 @@ def parse_url(url: str) -> Target:
 
     :raises TransportError: category `invalid_url`, naming what is wrong but not the URL's query or credentials
     """
-    if _CONTROL.search(url):
-        raise TransportError("invalid_url", "The URL holds a control character (a line break, say).")
+    if _UNSENDABLE.search(url):
+        raise TransportError(
+            "invalid_url", "The URL holds a control character (a line break, say) or half a character."
+        )
     match = _URL.fullmatch(url)
     if match is None:
         raise TransportError(
@@ -93,7 +95,7 @@ def parse_url(url: str) -> Target:
 
 
 def _percent_encode(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match.group().encode("utf-8", "surrogateescape"))
+    return "".join(f"%{byte:02X}" for byte in match.group().encode())
 
 
 def _ascii_host(host: str) -> str:
