@@ -256,6 +256,8 @@ async def test_a_hanging_poll_is_cut_by_within(bench: Bench) -> None:
     outcome = await bench.run({"request": {"GET": "/silent", "timeout": 60}, "poll": poll})
     assert time.perf_counter() - began < 1.3
     assert (outcome.status, outcome.category) == ("timed_out", "timeout")
+    assert outcome.exchange is not None
+    assert outcome.exchange["error"]["elapsed"] == pytest.approx(0.3, abs=0.2)  # the request itself was cut
 
 
 async def test_what_cannot_be_sent_is_not_polled(bench: Bench) -> None:

@@ -127,6 +127,14 @@ async def test_query_keeps_order_repeats_lists_and_leaves_out_null(bench: Bench)
     assert sent.target == ("/echo?first=1&version=2&page=3&z=a%20b%26c%3Dd%2F%C3%A9%2B&a=1&a=2.5&a=true&ids=7&ids=8")
 
 
+async def test_the_query_goes_before_a_fragment_which_is_not_sent(bench: Bench) -> None:
+    for base in ("/api#x", "/api?k=1#x"):
+        bench.defaults["base_url"] = bench.server.url(base)
+        kept = "?k=1&" if "k=1" in base else "?"
+        assert (await bench.sent({"url": "/items#top", "query": {"a": 1}})).target == f"/api/items{kept}a=1"
+    assert (await bench.sent({"url": bench.server.url("/x#top"), "query": {"a": 1}})).target == "/x?a=1"
+
+
 # ------------------------------------------------------------------------------------------------------- the headers
 
 
