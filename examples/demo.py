@@ -34,17 +34,17 @@ def main() -> int:
         code = _run([sys.executable, "-m", "orbit_runner", *shown[1:]])
     _say("")
     if html.exists() and code in (0, 1):
-        _say("Where things are")
-        _say(f"  report       {html}")
-        _say(f"  JUnit        {junit}")
-        _say('  data         .venv/bin/orbit db url   gives an address for psql: psql "$(.venv/bin/orbit db url)"')
-        _say("What to try next")
-        _say("  read the suite                    examples/shop/shop.yaml")
-        _say("  see this run again                .venv/bin/orbit show last")
-        _say("  break it, and look at the report  change a status in shop.yaml, then make demo")
-        _say("  every feature, on a real httpbin  .venv/bin/python examples/httpbin.py")
+        _say("Look around")
+        _say(f"  the report   open {_near(html)} in a browser")
+        _say('  the data     psql "$(.venv/bin/orbit db url)" -c "select * from orbit.test_runs"')
+        _say("               (.venv/bin/orbit db url is the address for any Postgres client)")
+        _say("Try next")
+        _say("  read examples/shop/shop.yaml, break an expectation, and `make demo` again")
+        _say("  .venv/bin/orbit show last               this run, once more")
+        _say("  .venv/bin/python examples/httpbin.py    every feature, on a real httpbin; some tests fail on purpose")
+        _say("  .venv/bin/orbit run your-suite.yaml     a suite of your own")
     else:
-        _say(f"The run ended with exit code {code}. `.venv/bin/orbit doctor` says what is missing.")
+        _say(f"The run ended with exit code {code}; what it said is above. `.venv/bin/orbit doctor` checks everything.")
     return code
 
 

@@ -90,7 +90,9 @@ def main() -> int:
     """Run the suite; its exit code is ours."""
     with running() as url:
         print(f"httpbin on {url}", file=sys.stderr)
-        command = [sys.executable, "-m", "orbit_runner", "run", str(SUITE), "--var", f"base_url={url}", *sys.argv[1:]]
+        other = url.replace("127.0.0.1", "localhost")
+        variables = ["--var", f"base_url={url}", "--var", f"other_origin={other}"]
+        command = [sys.executable, "-m", "orbit_runner", "run", str(SUITE), *variables, *sys.argv[1:]]
         run = subprocess.Popen(command, env=os.environ)
         while True:
             try:

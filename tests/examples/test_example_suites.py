@@ -71,7 +71,7 @@ def test_the_comment_names_what_is_to_fail_and_to_be_skipped(examples: Path) -> 
     on_purpose = {
         key for key, test in load_suite(examples / "httpbin.yaml").document.tests.items() if "on-purpose" in test.tags
     }
-    assert stated(text, "failed") | stated(text, "skipped") | {"clean_up"} == on_purpose
+    assert stated(text, "failed") | stated(text, "timed_out") | stated(text, "skipped") | {"clean_up"} == on_purpose
 
 
 def stated(text: str, status: str) -> set[str]:
