@@ -34,9 +34,8 @@ def compile_suite(suite: LoadedSuite) -> list[CompiledTest]:
 def _placed(error: DefinitionError, suite: LoadedSuite, key: str) -> DefinitionError:
     """The error with the test's place; the field's own, where the document has it."""
     path: list[str | int] = ["tests", key]
-    for part in (error.field or "").replace("]", "").replace("[", ".").split("."):
-        if part:
-            path.append(int(part) if part.isdigit() else part)
+    parts = (error.field or "").replace("]", "").replace("[", ".").split(".")
+    path += [int(part) if part.isdigit() else part for part in parts if part]
     for length in range(len(path), 1, -1):
         if (place := suite.locate(path[:length])) is not None:
             error.line, error.column = place
