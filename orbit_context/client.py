@@ -145,6 +145,11 @@ class Runs:
         """What waits is cancelled at once; what runs, as soon as its worker hears of it."""
         return Run.model_validate(await self._gateway.call("cancel_run", {"run_id": str(run_id), "reason": reason}))
 
+    async def events(self, run_id: UUID | str, *, after: int = 0) -> AsyncIterator[RunEvent]:
+        """The next events that are there after a number, some hundreds of them; none where there is nothing new."""
+        for event in await self._gateway.call("read_events", {"run_id": str(run_id), "after": after}):
+            yield RunEvent.model_validate(event)
+
     async def watch(
         self, run_id: UUID | str, *, after: int = 0, interval: float = 0.1, nudge: asyncio.Event | None = None
     ) -> AsyncIterator[RunEvent]:
@@ -153,13 +158,13 @@ class Runs:
         None is missing and none comes twice, also for one who joins late. Looks every `interval` seconds, or when `nudge` is set.
         """
         while True:
-            events = await self._gateway.call("read_events", {"run_id": str(run_id), "after": after})
-            for event in map(RunEvent.model_validate, events):
+            before = after
+            async for event in self.events(run_id, after=after):
                 yield event
                 after = event.seq
                 if event.kind == "run_finished":
                     return
-            if events:
+            if after > before:
                 continue
             if nudge is None:
                 await asyncio.sleep(interval)

@@ -9,7 +9,8 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point. Errors that Orbit raises on purpose become one message and an exit code; nothing else is caught."""
-    import click
+    from typer.exceptions import Abort, TyperException
+    from typer.exceptions import Exit as EarlyExit
 
     from orbit_context.errors import OrbitError
     from orbit_runner.cli.app import app
@@ -21,12 +22,12 @@ def main() -> None:
     except OrbitError as error:
         print_error(error)
         sys.exit(of_error(error))
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        sys.stderr.write(f"error: {error.format_message()}\n  hint: see orbit --help\n")
         sys.exit(Exit.DEFINITION)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except EarlyExit as early:
+        sys.exit(early.exit_code)
+    except (KeyboardInterrupt, Abort):
         sys.stderr.write("interrupted\n")
         sys.exit(Exit.CANCELLED)
     except BrokenPipeError:

@@ -112,9 +112,7 @@ def validate(
 @app.command()
 def worker(
     slots: Annotated[int, typer.Option(min=1, max=10_000, help="How many tests run at once.")] = 20,
-    name: Annotated[
-        str | None, typer.Option(help="How it is called in lists; host and process unless given.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="How it is called in lists; host and process unless given.")] = None,
 ) -> int:
     """Serve the shared queue until told to stop; SIGTERM finishes what is running and takes nothing more."""
     from orbit_runner.cli.worker import serve

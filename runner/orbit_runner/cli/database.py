@@ -82,7 +82,7 @@ def stop() -> Exit:
 
 
 def install() -> Exit:
-    sys.stdout.write(f"{local.install()}\n")
+    sys.stdout.write(f"{local.install().root}\n")
     return Exit.PASSED
 
 

@@ -43,11 +43,11 @@ async def ensure_schema(connection: Connection, target: DatabaseTarget) -> None:
         await migrate.push(connection)
         return
     status = await migrate.status(connection)
-    if status.pending or status.changed:
+    if not status.current:
         raise SchemaMismatchError(
             "the database does not hold this version of Orbit's schema",
             detail=f"pending: {', '.join(status.pending) or 'none'}; changed: {', '.join(status.changed) or 'none'}",
-            hint="run: orbit db push",
+            hint="this program is older than the database: update Orbit" if status.unknown else "run: orbit db push",
         )
 
 

@@ -186,7 +186,14 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             sealer=sealer,
         )
         await _execute(
-            orbit, run, state, prepared.compiled, sealer, target, min(concurrency, run.counts.total), options.quiet
+            orbit,
+            run,
+            state,
+            prepared.compiled,
+            sealer,
+            target,
+            min(concurrency, run.counts.total),
+            quiet=options.quiet,
         )
         return await _conclude(orbit, run, options.reports, options.json, target, suite)
 
@@ -198,7 +205,7 @@ async def _resume(
         run = await orbit.runs.get(run_id)
         if not run.is_final:
             slots = concurrency or DEFAULT_CONCURRENCY
-            await _execute(orbit, run, None, None, find_sealer(target), target, slots, quiet=False)
+            await _execute(orbit, run, None, None, find_sealer(target), target, slots)
         return await _conclude(orbit, run, reports, as_json, target, None)
 
 
@@ -210,7 +217,8 @@ async def _execute(
     sealer: Any,
     target: DatabaseTarget,
     slots: int,
-    quiet: bool,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Runs the tests in this process and shows how they go. A first interrupt cancels the run, a second one leaves at once."""
     from orbit_runner.sandbox import Sandbox
@@ -227,22 +235,30 @@ async def _execute(
     nudge = asyncio.Event()
     work = asyncio.create_task(worker.run())
     work.add_done_callback(lambda _: nudge.set())
+    shown = asyncio.create_task(_show(orbit, run, nudge, quiet=quiet))
     interrupted = _cancel_on_interrupt(orbit, run, work)
     try:
-        with LiveView(
-            sys.stderr, total=run.counts.total, expected_duration=run.expected_duration, each=False if quiet else None
-        ) as view:
-            async for event in orbit.runs.watch(run.id, nudge=nudge):
-                view.event(event)
-                if work.done() and work.exception() is not None:
-                    break
+        await asyncio.wait({work, shown}, return_when=asyncio.FIRST_COMPLETED)
+        if shown.done():
+            worker.drain()  # whoever finished the run, there is nothing more to do
         await work
+        await shown
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     finally:
         interrupted()
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        for task in (work, shown):
+            task.cancel()
+        await asyncio.gather(work, shown, return_exceptions=True)
         await transport.close()
         await sandbox.close()
+
+
+async def _show(orbit: Orbit, run: Run, nudge: asyncio.Event, *, quiet: bool) -> None:
+    each = False if quiet else None
+    with LiveView(sys.stderr, total=run.counts.total, expected_duration=run.expected_duration, each=each) as view:
+        async for event in orbit.runs.watch(run.id, nudge=nudge):
+            view.event(event)
 
 
 def _cancel_on_interrupt(orbit: Orbit, run: Run, work: asyncio.Task[None]) -> Any:
@@ -301,7 +317,8 @@ def _places(suite: LoadedSuite | None) -> dict[str, str]:
 def _split(variables: ResolvedVariables) -> tuple[dict[str, Any], dict[str, Any]]:
     """The run's variables in clear, and those to be sealed. `env.x` only where another value of x overrides it."""
     own = {f"env.{name}": value for name, value in variables.environment.items() if variables.values.get(name) != value}
-    clear, secret = {}, {}
+    clear: dict[str, Any] = {}
+    secret: dict[str, Any] = {}
     for name, value in (variables.values | own).items():
         (secret if name.removeprefix("env.") in variables.secret_names else clear)[name] = value
     return clear, secret

@@ -12,7 +12,7 @@ from orbit_runner.execute.http import HttpExecutor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orbit_context.extract import Evaluator
+    from orbit_context.extract.evaluator import Evaluator
     from orbit_runner.transport.port import Transport
     from orbit_runner.worker.run_state import RunState
 

@@ -1,0 +1,157 @@
+"""`orbit show`, `orbit logs`, `orbit cancel`: what the database knows of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orbit_context.client import Orbit
+from orbit_context.errors import NotFoundError
+from orbit_context.gateway.postgres import PostgresGateway
+from orbit_runner.cli.exits import Exit, of_run
+from orbit_runner.cli.project import ensure_schema, find_database
+from orbit_runner.report.wording import format_duration, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from orbit_context.models.runs import Result, Run, RunEvent
+
+__all__ = ["cancel", "logs", "show"]
+
+_T = TypeVar("_T")
+
+
+def show(run_id: str, *, reports: Sequence[str], as_json: bool) -> Exit:
+    """With a run: exit code as of `orbit run`; one that goes on is no success."""
+    if not run_id:
+        return _asking(lambda orbit: _show_latest(orbit, as_json=as_json))
+
+    async def ask(orbit: Orbit) -> Exit:
+        from orbit_runner.report.write import write_report
+
+        run = await orbit.runs.get(run_id)
+        results = await orbit.runs.results(run.id, details=True)
+        written = [(f"{spec.split('=', 1)[0]} report", str(write_report(spec, run, results))) for spec in reports]
+        if as_json:
+            from orbit_runner.report.json import render
+
+            sys.stdout.buffer.write(render(run, results))
+            return of_run(run)
+        from orbit_runner.report.summary import print_summary
+
+        for result in results:
+            sys.stdout.write(f"{result.status:15} {format_duration(result.duration):>8}  {visible(result.name)}\n")
+        print_summary(sys.stdout, run, results, artifacts=written, commands=_next_steps(run))
+        return of_run(run)
+
+    return _asking(ask)
+
+
+def logs(run_id: str, *, test: str | None, as_json: bool) -> Exit:
+    async def ask(orbit: Orbit) -> Exit:
+        run = await orbit.runs.get(run_id)
+        if test is not None:
+            results = [
+                result for result in await orbit.runs.results(run.id, details=True) if test in (result.key, result.name)
+            ]
+            if not results:
+                raise NotFoundError(
+                    f"run {run.id} has no result of a test {test}", hint=f"see its tests: orbit show {run.id}"
+                )
+            _print_result(results[0], as_json=as_json)
+            return Exit.PASSED
+        after, more = 0, True
+        while more:
+            more = False
+            async for event in orbit.runs.events(run.id, after=after):
+                _print_event(event, as_json=as_json)
+                more, after = True, event.seq
+        return Exit.PASSED
+
+    return _asking(ask)
+
+
+def cancel(run_id: str, *, as_json: bool) -> Exit:
+    async def ask(orbit: Orbit) -> Exit:
+        run = await orbit.runs.cancel(run_id, reason="cancelled by hand")
+        if as_json:
+            sys.stdout.write(json.dumps(run.model_dump(mode="json"), indent=2) + "\n")
+        else:
+            sys.stdout.write(f"{run.id} is {run.status}\n")
+        return Exit.PASSED
+
+    return _asking(ask)
+
+
+def _asking(ask: Callable[[Orbit], Awaitable[_T]]) -> _T:
+    target = find_database()
+
+    async def main() -> _T:
+        gateway = PostgresGateway(target.dsn)
+        async with Orbit(gateway) as orbit:
+            await gateway.prepare(lambda connection: ensure_schema(connection, target))
+            return await ask(orbit)
+
+    return asyncio.run(main())
+
+
+async def _show_latest(orbit: Orbit, *, as_json: bool) -> Exit:
+    runs = await orbit.runs.latest()
+    if as_json:
+        sys.stdout.write(json.dumps([run.model_dump(mode="json") for run in runs], indent=2) + "\n")
+        return Exit.PASSED
+    if not runs:
+        sys.stdout.write("no run yet; start one with: orbit run SUITE\n")
+    for run in runs:
+        counts = run.counts
+        passed = counts.passed + counts.passed_on_retry
+        duration = format_duration(run.duration) if run.duration is not None else ""
+        when = run.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        sys.stdout.write(
+            f"{str(run.id)[:8]}  {when}  {run.status:10} {passed:5}/{counts.total:<5} {duration:>9}  {visible(run.suite)}\n"
+        )
+    return Exit.PASSED
+
+
+def _next_steps(run: Run) -> list[tuple[str, str]]:
+    if run.is_final or run.lane == 0:
+        return []
+    return [(f"orbit resume {run.id}", "takes it up, if its runner was lost")]
+
+
+def _print_event(event: RunEvent, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(event.model_dump_json(exclude_none=True) + "\n")
+        return
+    when = event.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    parts = [when, event.kind.replace("_", " ")]
+    if event.key:
+        parts.append(visible(event.key))
+    if event.status and event.kind != "run_queued":
+        parts.append(event.status)
+    if event.duration:
+        parts.append(format_duration(event.duration))
+    if event.attempt and event.attempt > 1:
+        parts.append(f"attempt {event.attempt}")
+    if event.reason:
+        parts.append(f"({visible(event.reason)})")
+    sys.stdout.write("  ".join(parts) + "\n")
+
+
+def _print_result(result: Result, *, as_json: bool) -> None:
+    body: dict[str, Any] = result.model_dump(mode="json")
+    if as_json:
+        sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+        return
+    from orbit_runner.report.exchange import exchange_text
+
+    attempt = f", attempt {result.attempts}" if result.attempts > 1 else ""
+    sys.stdout.write(f"{visible(result.name)}: {result.status} in {format_duration(result.duration)}{attempt}\n")
+    if result.reason:
+        sys.stdout.write(f"{visible(result.reason)}\n")
+    for earlier in result.previous_attempts:
+        sys.stdout.write(f"attempt {earlier.number} {earlier.status}: {visible(earlier.reason or '')}\n")
+    sys.stdout.write("\n" + exchange_text(result, limit=100_000) + "\n")
