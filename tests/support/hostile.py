@@ -296,8 +296,9 @@ class HostileServer:
     # ----------------------------------------------------------------------------------------- redirects and cookies
 
     async def do_redirect(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        """`?to=…&status=302`; `&cookie=a=1` sets one on the way."""
+        """`?to=…&status=302`; `&cookie=a=1` sets one on the way; `&delay=0.2` takes its time."""
         query = request.query
+        await asyncio.sleep(float(query.get("delay", "0")))
         headers = [("Location", query["to"])]
         if "cookie" in query:
             headers.append(("Set-Cookie", query["cookie"]))

@@ -210,9 +210,20 @@ async def test_a_host_header_belongs_to_its_origin(
 
 async def test_one_deadline_covers_all_hops(transport: Transport, server: HostileServer) -> None:
     begin = time.perf_counter()
-    error = await failure(Session(transport), HttpRequest("GET", redirect(server, "/silent"), timeout=0.4))
+    url = redirect(server, "/silent") + "&delay=0.6"
+    error = await failure(Session(transport), HttpRequest("GET", url, timeout=0.8))
     assert error.category == "timeout"
-    assert 0.35 < time.perf_counter() - begin < 1.0
+    assert 0.75 < time.perf_counter() - begin < 1.2
+    assert server.requests[-1].target == "/silent"
+
+
+async def test_redirects_that_use_up_the_deadline(transport: Transport, server: HostileServer) -> None:
+    url = redirect(server, server.url("/echo")) + "&delay=0.1"
+    for _ in range(4):
+        url = redirect(server, url) + "&delay=0.1"
+    error = await failure(Session(transport), HttpRequest("GET", url, timeout=0.25), 10)
+    assert error.category == "timeout"
+    assert len(server.requests) == 3
 
 
 # ------------------------------------------------------------------------------------------------------------ cookies

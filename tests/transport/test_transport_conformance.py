@@ -75,6 +75,7 @@ async def test_header_values_beyond_ascii_are_utf8(transport: Transport, server:
     ("written", "sent"),
     [
         ("/a/../b%2Fc/./d?x[]=1&y={z}", "/a/../b%2Fc/./d?x[]=1&y={z}"),
+        ("/a/../b/./c//..", "/a/../b/./c//.."),
         ("", "/"),
         ("?q=1", "/?q=1"),
         ("/p?", "/p?"),

@@ -33,21 +33,24 @@ class _Zlib:
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
         self._inflate = zlib.decompressobj(31 if gzip else 15)
-        self._begun = gzip
+        # Deflate only: what came before the first output, in case that it has no header after all.
+        self._undecided: bytes | None = None if gzip else b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._undecided is not None:
+            self._undecided += data
         while data and not self._inflate.eof:
             try:
                 piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
-                if self._begun:
+                if self._undecided is None:
                     raise ValueError(str(error)) from None
                 self._inflate = zlib.decompressobj(-15)
-                self._begun = True
+                data, self._undecided = self._undecided, None
                 continue
-            self._begun = True
             data = self._inflate.unconsumed_tail
             if piece:
+                self._undecided = None
                 yield piece
         if self._gzip and self._inflate.eof and self._inflate.unused_data[:2] == b"\x1f\x8b":  # a further member
             rest = self._inflate.unused_data
