@@ -306,8 +306,8 @@ def shape(value: Any) -> str:
     if isinstance(value, dict):
         if not value:
             return "an empty object"
-        keys = [str(key)[:40] for key in list(value)[:8]]
-        return f"an object with {', '.join(keys)}{', …' if len(value) > 8 else ''}"
+        keys = [str(key)[:40] for key in list(value)[:5]]
+        return f"an object with {', '.join(keys)}{', …' if len(value) > 5 else ''}"
     if isinstance(value, list):
         return f"an array of {len(value)}" if value else "an empty array"
     if value is None:

@@ -62,7 +62,7 @@ def differences(expected: Any, actual: Any, path: str = "$") -> list[str]:
     At most one more than `MAX_DIFFERENCES`, so that a reader knows that there are more.
     """
     found: list[str] = []
-    stack: list[tuple[str, Any, Any]] = [(path, expected, actual)]
+    stack: list[tuple[str, Any, Any]] = [] if equal(expected, actual) else [(path, expected, actual)]
     while stack and len(found) <= MAX_DIFFERENCES:
         place, wanted, got = stack.pop()
         if wanted is _ABSENT:
