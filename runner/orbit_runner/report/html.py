@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from orbit_runner.report.causes import group_failures, group_skipped, headline
 from orbit_runner.report.exchange import curl_command, hops_of, request_of, response_of, timings_of
 from orbit_runner.report.explain import Explanation, explain
+from orbit_runner.report.places import place_of
 from orbit_runner.report.statuses import FAILING, LOOKS, Look, count_by_status, run_word, tone_of_run
 from orbit_runner.report.timeline import build_timeline
 from orbit_runner.report.wording import clip, format_duration, plural, visible
@@ -213,7 +214,7 @@ class _Page:
         return sorted(sent, key=lambda t: (-t.result.duration, t.result.position))[:_SLOWEST] if len(sent) > 1 else []
 
     def _test(self, result: Result) -> _Test:
-        place = self._places.get(result.key)
+        place = place_of(self._places, result)
         request, response = request_of(result), response_of(result)
         failing = result.status in FAILING
         failures = [explain(failure, limit=600) for failure in result.failures] if failing else []

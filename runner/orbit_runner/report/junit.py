@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from orbit_runner.report.causes import headline
 from orbit_runner.report.exchange import exchange_text
 from orbit_runner.report.explain import explain
+from orbit_runner.report.places import place_of
 from orbit_runner.report.wording import clip, visible, visible_block
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["render"]
 _MAX_BYTES = 24_000_000
 """GitLab refuses a report above 30 MB; escaping and characters of several bytes take their share of the rest."""
 _BYTES_PER_CASE = 300
+_BYTES_PER_FAILURE = 400
 _MOST_PER_FAILURE = 48_000
 _LEAST_PER_FAILURE = 200
 _ERRORS = frozenset({"errored", "timed_out", "cancelled"})
@@ -57,12 +59,12 @@ def render(run: Run, results: Iterable[Result], places: Mapping[str, str] | None
         SubElement(properties, "property", {"name": name, "value": visible(value)})
 
     told = sum(1 + len(r.previous_attempts) for r in ordered if r.status not in ("passed", "skipped", "cancelled"))
-    allowance = (_MAX_BYTES - _BYTES_PER_CASE * len(ordered)) // max(told, 1)
+    allowance = (_MAX_BYTES - _BYTES_PER_CASE * len(ordered)) // max(told, 1) - _BYTES_PER_FAILURE
     allowance = min(max(allowance, _LEAST_PER_FAILURE), _MOST_PER_FAILURE)
     class_name = f"{visible(run.project)}.{visible(run.suite)}"
     for result, name in zip(ordered, _unique_names(ordered), strict=True):
         case = SubElement(suite, "testcase", {"name": name, "classname": class_name, "time": f"{result.duration:.3f}"})
-        place = (places or {}).get(result.key)
+        place = place_of(places, result)
         case.extend(sorted(_children(result, place, allowance), key=lambda child: _ORDER.index(child.tag)))
     indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'.encode()
@@ -112,15 +114,15 @@ def _children(result: Result, place: str | None, allowance: int) -> list[Element
     if status == "passed":
         return []
     if status in ("skipped", "cancelled"):
-        return [Element("skipped", {"message": clip(visible(result.reason or status), _LEAST_PER_FAILURE)})]
+        return [Element("skipped", {"message": _cut(visible(result.reason or status), _LEAST_PER_FAILURE)})]
     if status == "passed_on_retry":
         return [_earlier("flaky", attempt, allowance) for attempt in result.previous_attempts]
     final = Element("error" if status in _ERRORS else "failure")
-    final.set("message", clip(headline(result), min(1000, allowance)))
+    final.set("message", _cut(headline(result), min(1000, allowance // 4)))
     final.set("type", result.category or status)
     lines = [f"at {visible(place)}"] if place else []
     final.text = _text(
-        lines + _failure_lines(result.failures or [{"message": result.reason or status}]), allowance // 2
+        lines + _failure_lines(result.failures or [{"message": result.reason or status}]), allowance // 4
     )
     children = [final, *(_earlier("rerun", attempt, allowance) for attempt in result.previous_attempts)]
     if sent := exchange_text(result, limit=allowance // 2):
@@ -134,7 +136,7 @@ def _earlier(kind: str, attempt: Attempt, allowance: int) -> Element:
     """An attempt before the last one."""
     element = Element(kind + ("Error" if attempt.status in _ERRORS else "Failure"))
     reason = attempt.reason or (attempt.failures[0].get("message") if attempt.failures else None) or attempt.status
-    element.set("message", clip(visible(str(reason)), min(1000, allowance)))
+    element.set("message", _cut(visible(str(reason)), min(1000, allowance // 4)))
     element.set("type", attempt.category or attempt.status)
     lines = [f"attempt {attempt.number}", *_failure_lines(attempt.failures or [{"message": reason}])]
     SubElement(element, "stackTrace").text = _text(lines, allowance // 2)
@@ -154,4 +156,11 @@ def _failure_lines(failures: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _text(lines: Iterable[str], limit: int) -> str:
-    return clip(visible_block("\n".join(lines)), limit)
+    return _cut(visible_block("\n".join(lines)), limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    """`text` cut so that it takes about `limit` bytes in the file, where `&` is `&amp;` and `é` takes two."""
+    shown = text[:limit]
+    size = len(shown.encode()) + 4 * shown.count("&") + 3 * (shown.count("<") + shown.count(">")) + 5 * shown.count('"')
+    return clip(text, limit * limit // size if size > limit else limit)

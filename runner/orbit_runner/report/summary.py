@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orbit_runner.report.causes import Cause, group_failures, group_skipped, headline
 from orbit_runner.report.exchange import curl_command, response_of, route
 from orbit_runner.report.explain import explain
+from orbit_runner.report.places import place_of
 from orbit_runner.report.statuses import LOOKS, count_by_status, run_word, tone_of_run
 from orbit_runner.report.terminal import can_show, fit, is_plain, open_console, segments, write_plain
 from orbit_runner.report.wording import clip, format_duration, plural, visible
@@ -130,7 +131,7 @@ class _Summary:
         heading: Line = [self._mark(result.status), (" ", ""), (visible(result.name), "strong")]
         if result.key != result.name:
             heading.append((f"  {visible(result.key)}", "quiet"))
-        if place := self.places.get(result.key):
+        if place := place_of(self.places, result):
             heading.append((f"  {visible(place)}", "quiet"))
         out: list[Line] = [heading]
         if line := route(result):

@@ -27,7 +27,9 @@ KINDS: Mapping[str, str] = MappingProxyType(
 )
 """The module that makes each kind of report: `render(run, results, places) -> bytes`. Imported when it is asked for."""
 
-_OURS_TO_MEND = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+_OURS_TO_MEND = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+)
 """What a wrong path looks like, as opposed to a disk that is full or broken."""
 
 

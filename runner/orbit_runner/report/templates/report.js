@@ -12,7 +12,7 @@
 
   // Every word has to occur, in any order; upper and lower case are the same.
   function filter() {
-    texts ??= rows.map((row) => (row.querySelector("summary") || row).textContent.toLowerCase());
+    texts ??= rows.map((row) => [...row.querySelectorAll(".name, .address, .why")].map((e) => e.textContent).join(" ").toLowerCase());
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = new Set(chips.filter((c) => c.getAttribute("aria-pressed") === "true").map((c) => c.dataset.status));
     let count = 0;
