@@ -215,6 +215,10 @@ async def test_one_deadline_covers_all_hops(transport: Transport, server: Hostil
     assert error.category == "timeout"
     assert 0.75 < time.perf_counter() - begin < 1.2
     assert server.requests[-1].target == "/silent"
+    assert error.message == f"127.0.0.1:{server.port}: no final answer within 0.8 s, after 1 redirects."
+    assert error.detail is not None
+    assert error.detail.startswith(f"GET {server.url('/redirect')} 302 → /silent; ")
+    assert error.elapsed == pytest.approx(0.8, abs=0.3)
 
 
 async def test_redirects_that_use_up_the_deadline(transport: Transport, server: HostileServer) -> None:

@@ -8,7 +8,7 @@ import zlib
 from importlib.metadata import version
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from orbit_runner.transport.decoding import PIECE, UnknownEncodingError, decode, decoders
 from orbit_runner.transport.message import USER_AGENT, check_request
@@ -64,6 +64,7 @@ def test_no_line_break_passes_the_check(method: str, name: str, value: str) -> N
     assert name.isascii()
 
 
+@example(b"a", 1, "raw")
 @given(
     st.binary(max_size=5000), st.integers(1, 100), st.sampled_from(["gzip", "deflate", "raw", "br", "x-gzip, deflate"])
 )

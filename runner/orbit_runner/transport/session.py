@@ -103,10 +103,13 @@ class Session:
             sent = _with_cookies(current, target, jar, given)
             if hops:
                 left = request.timeout - (time.monotonic() - began)
-                if left <= 0:
-                    raise self._timed_out(request, target, hops, time.monotonic() - began)
-                sent = replace(sent, timeout=left)
-            response = await self.transport.send(sent)
+                sent = replace(sent, timeout=max(left, 0.001))
+            try:
+                response = await self.transport.send(sent)
+            except TransportError as error:
+                if not hops:
+                    raise
+                raise _after_hops(error, request, target, hops, began) from None
             if jar is not None or given:
                 set_cookie = [value for name, value in response.headers if name.lower() == "set-cookie"]
                 if set_cookie:
@@ -130,17 +133,6 @@ class Session:
             again = _with_cookies(current, target, jar, given)
             if (again.method, again.url, tuple(again.headers)) in seen:
                 raise _too_many(request, target, hops, "the redirects go in a circle", began)
-
-    @staticmethod
-    def _timed_out(request: HttpRequest, target: Target, hops: list[Hop], elapsed: float) -> TransportError:
-        return TransportError(
-            "timeout",
-            f"{target.authority}: no final answer within {request.timeout:g} s; {len(hops)} redirects used it up.",
-            phase="transfer",
-            elapsed=elapsed,
-            url=without_secrets(request.url),
-            detail=_path_of(hops),
-        )
 
 
 def _with_cookies(request: HttpRequest, target: Target, jar: CookieJar | None, given: Mapping[str, str]) -> HttpRequest:
@@ -184,6 +176,25 @@ def _follow(request: HttpRequest, target: Target, hop: Hop, secrets: Collection[
     elif target.userinfo and not following.userinfo:
         url = url.replace("://", f"://{target.userinfo}@", 1)
     return replace(request, method=method, url=url, headers=headers, body=body)
+
+
+def _after_hops(
+    error: TransportError, request: HttpRequest, target: Target, hops: list[Hop], began: float
+) -> TransportError:
+    """`error` of a later hop, with the way there and the time since the first."""
+    elapsed = time.monotonic() - began
+    message = error.message
+    if error.category == "timeout":
+        message = f"{target.authority}: no final answer within {request.timeout:g} s, after {len(hops)} redirects."
+    return TransportError(
+        error.category,
+        message,
+        phase=error.phase,
+        elapsed=elapsed,
+        url=error.url,
+        detail="; ".join(part for part in (_path_of(hops), error.detail) if part),
+        hint=error.hint,
+    )
 
 
 def _too_many(request: HttpRequest, target: Target, hops: list[Hop], why: str, began: float) -> TransportError:
