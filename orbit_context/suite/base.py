@@ -34,7 +34,9 @@ TestKey = Annotated[
 class Part(BaseModel):
     """A part of a suite document: unknown keys are refused, and nothing changes after it was read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="strings", defer_build=True
+    )
 
     shorthands: ClassVar[tuple[dict[str, Any], ...]] = ()
     """JSON Schemas of the other forms that the part may be written in, besides the mapping of its fields."""

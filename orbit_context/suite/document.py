@@ -90,7 +90,7 @@ class Retry(Part):
         "timeout",
     ]
     """`network`, `timeout`, `assertion`, `any`, a status (`503`), a range (`502-504`) or a class (`5xx`)."""
-    backoff: Backoff = Backoff()
+    backoff: Backoff = Field(default_factory=Backoff)
 
     @model_validator(mode="before")
     @classmethod
@@ -179,8 +179,8 @@ class Defaults(Part):
     auth: Auth | None = None
     timeout: Duration = 30.0
     connect_timeout: Duration | None = None
-    redirects: Redirects = Redirects()
-    tls: Tls = Tls()
+    redirects: Redirects = Field(default_factory=Redirects)
+    tls: Tls = Field(default_factory=Tls)
     proxy: Text | None = None
     http_version: Literal["auto", "1.1", "2"] = "auto"
     max_body: Size = 10 * 2**20
@@ -230,7 +230,7 @@ class Suite(Part):
     timeout: Duration | None = None
     """Seconds for the whole run."""
     variables: Variables = {}
-    defaults: Defaults = Defaults()
+    defaults: Defaults = Field(default_factory=Defaults)
     tests: Annotated[dict[TestKey, Test], Field(min_length=1)]
 
     def to_json(self) -> dict[str, Any]:
