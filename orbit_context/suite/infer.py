@@ -106,6 +106,8 @@ def infer(
     """
     inference = _Inference(groups, defaults, variables, environment, problems)
     for group in groups.values():
+        if problems.is_full:
+            break
         inference.add_needs(group)
         inference.add_references(group)
     inference.refuse_cycles()
@@ -370,8 +372,8 @@ class _Inference:
             self.problems.add(
                 ("tests", keys[0]),
                 CycleError(
-                    f"these tests wait for each other: {' → '.join(keys)}",
-                    detail="\n".join(lines),
+                    f"these tests wait for each other: {' → '.join(_cut(keys))}",
+                    detail="\n".join(_cut(lines)),
                     hint="Take one of these needs away.",
                 ),
                 key=True,
@@ -395,6 +397,11 @@ class _Inference:
                 return Inference([], {})
             edges += [Edge(dependent, key, kind) for dependent in group.keys for key, kind in required.items()]
         return Inference(edges, {key: group.bare for group in self.groups.values() if group.bare for key in group.keys})
+
+
+def _cut(items: list[str]) -> list[str]:
+    """A long list without its middle."""
+    return items if len(items) <= 12 else [*items[:8], f"… {len(items) - 10} more …", *items[-2:]]
 
 
 def _auth_header(auth: Any) -> str | None:

@@ -26,8 +26,9 @@ __all__ = ["MAX_ERRORS", "DocumentPath", "Problems", "source_path"]
 
 DocumentPath = tuple[str | int, ...]
 
-MAX_ERRORS = 100
-"""No more are gathered: whoever has a hundred has one cause."""
+MAX_ERRORS = 50
+"""No more are gathered: whoever has fifty has one cause."""
+_COMPARED = 20
 
 
 class Problems:
@@ -86,16 +87,22 @@ class Problems:
         """Add what pydantic found in `data` when it made a `model` of it."""
         details = error.errors(include_url=False)
         paths = [_without_marks(detail["loc"], data) for detail in details]
+        above = {path[:length] for path in paths for length in range(len(path))}
+        unknown: dict[DocumentPath, list[str]] = {}
+        for path, detail in zip(paths, details, strict=True):
+            if detail["type"] == "extra_forbidden" and len(found := unknown.setdefault(path[:-1], [])) < _COMPARED:
+                found.append(str(path[-1]))
         groups: dict[DocumentPath, list[ErrorDetails]] = {}
         for path, detail in zip(paths, details, strict=True):
-            is_union_branch = detail["type"] in _KINDS or detail["type"] == "literal_error"
-            if is_union_branch and any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+            if path in above and (detail["type"] in _KINDS or detail["type"] == "literal_error"):
                 continue  # a deeper error says which of the allowed forms was meant
-            if detail["type"] == "missing" and _is_misspelt(path, details, paths):
+            if detail["type"] == "missing" and _is_misspelt(str(path[-1]), unknown.get(path[:-1], ())):
                 continue  # said once, with the key that was meant
             groups.setdefault(path, []).append(detail)
-        for path, found in groups.items():
-            self._add_group(path, found, model, data)
+        for path, alike in groups.items():
+            if self.is_full:
+                break
+            self._add_group(path, alike, model, data)
 
     def _add_group(self, path: DocumentPath, found: list[ErrorDetails], model: type[BaseModel], data: Any) -> None:
         # Of the forms that a value may have, one that fits but for its content says more than those that do not fit.
@@ -218,13 +225,10 @@ def _without_marks(loc: tuple[str | int, ...], data: Any) -> DocumentPath:
     return tuple(part for part in path if part != "")
 
 
-def _is_misspelt(path: DocumentPath, details: list[ErrorDetails], paths: list[DocumentPath]) -> bool:
+def _is_misspelt(missing: str, unknown: Sequence[str]) -> bool:
     """Whether a key that is missing is there under a name much like it."""
-    wanted = [str(path[-1]), *(METHODS if path[-1] == "url" else ())]
-    return any(
-        detail["type"] == "extra_forbidden" and other[:-1] == path[:-1] and near(str(other[-1]), wanted)
-        for other, detail in zip(paths, details, strict=True)
-    )
+    wanted = [missing, *(METHODS if missing == "url" else ())]
+    return any(near(name, wanted) for name in unknown)
 
 
 # `[key]`, `list[union[…]]`, `function-before[…]`, `str`, and the names of classes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,23 @@ def test_all_errors_of_one_kind_come_at_once_in_the_order_of_the_file(tmp_path: 
     )
 
 
-def test_not_more_errors_than_anybody_reads(tmp_path: Path) -> None:
-    tests = "".join(f"  t{n}: {{request: '/{{{{x}}}}'}}\n" for n in range(300))
-    assert len(errors_of(tmp_path, HEAD + "tests:\n" + tests)) == 100
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{request: '/{{captured_data.a_long_name_of_no_test.x}}'}",
+        "{request: '/{{a_long_name_of_nothing}}', capture: {a_long_name_of_something_N: $.x}}",
+        "{reqest: /}",
+        "{request: /, needs: [t_hat_is_not_there]}",
+        "{request: {GET: /, headers: {a: {}, b: {}}}}",
+        "{request: /, expect: [{stauts: 1}, {jsn: 1}]}",
+        "{request: {POST: /, file: none.bin}}",
+    ],
+)
+def test_many_mistakes_are_cut_short(tmp_path: Path, line: str) -> None:
+    tests = "".join(f"  t_hat_is_there_{n}: {line.replace('N', str(n))}\n" for n in range(3000))
+    started = time.process_time()
+    assert len(errors_of(tmp_path, HEAD + "tests:\n" + tests)) == 50
+    assert time.process_time() - started < 5  # quadratic forms took a minute
 
 
 def test_a_cycle_is_drawn_with_the_line_of_each_step(tmp_path: Path) -> None:
@@ -101,6 +116,15 @@ def test_a_cycle_is_drawn_with_the_line_of_each_step(tmp_path: Path) -> None:
         "a waits for b: needs it (line 5)\nb waits for c: uses captured_data.c.x (line 6)\n"
         "c waits for a: needs it (line 7)"
     )
+
+
+def test_a_long_cycle_is_cut(tmp_path: Path) -> None:
+    tests = "".join(f"  t{n}: {{needs: t{(n + 1) % 100}, request: /}}\n" for n in range(100))
+    error = one_error(tmp_path, HEAD + "tests:\n" + tests)
+    assert error.message == (
+        "these tests wait for each other: t0 → t1 → t2 → t3 → t4 → t5 → t6 → t7 → … 91 more … → t99 → t0"
+    )
+    assert (error.detail or "").endswith("\nt99 waits for t0: needs it (line 103)")
 
 
 def test_a_cycle_through_one_row(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from orbit_context.errors import DefinitionError
 from orbit_context.suite.document import Suite
-from orbit_context.suite.load import build_suite
+from orbit_context.suite.load import build_suite, load_suite
 from orbit_context.suite.schema import suite_schema
 from orbit_context.suite.yaml import parse_document, read_document
 
@@ -40,6 +40,22 @@ EXAMPLES = sorted(
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.name for path in EXAMPLES])
 def test_every_example_is_valid(path: Path) -> None:
     VALIDATOR.validate(read_document(path).data)
+
+
+def test_the_suite_in_the_documentation(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "suite.md").read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    file = tmp_path / "suite.yaml"
+    file.write_text(text)
+    loaded = load_suite(file)
+    VALIDATOR.validate(read_document(file).data)
+    needs = {(edge.dependent_key, edge.required_key): edge.kind for edge in loaded.edges}
+    assert needs == {
+        ("catalog", "login"): "token",
+        ("add_to_cart", "login"): "token",
+        ("add_to_cart", "catalog"): "data",
+        ("logout", "login"): "token",
+        ("logout", "add_to_cart"): "order",
+    }
 
 
 SPELLINGS: dict[str, list[Any]] = {
