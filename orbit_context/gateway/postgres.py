@@ -35,8 +35,13 @@ _TRANSACTION_POOLER_PORT = 6543
 _CONNECT_TIMEOUT = 10.0
 
 
-async def connect(dsn: str, *, application_name: str = "orbit") -> asyncpg.Connection:
-    """A connection. Raises DatabaseUnavailableError with the place (never the password) and the cause."""
+async def connect(
+    dsn: str, *, application_name: str = "orbit", command_timeout: float | None = None
+) -> asyncpg.Connection:
+    """A connection. Raises DatabaseUnavailableError with the place (never the password) and the cause.
+
+    `command_timeout`: seconds that a statement may take.
+    """
     place = urlsplit(dsn)
     # A pooler in transaction mode gives each statement another backend: nothing may be prepared by name.
     pooled = place.port == _TRANSACTION_POOLER_PORT
@@ -44,6 +49,7 @@ async def connect(dsn: str, *, application_name: str = "orbit") -> asyncpg.Conne
         return await asyncpg.connect(
             dsn,
             timeout=_CONNECT_TIMEOUT,
+            command_timeout=command_timeout,
             statement_cache_size=0 if pooled else 100,
             server_settings={} if pooled else {"application_name": application_name},
         )
@@ -110,12 +116,17 @@ class PostgresGateway:
     async def call(self, function: str, request: Mapping[str, Any]) -> Any:
         if function not in FUNCTIONS:
             raise ValueError(f"orbit.{function} is not a function of the contract")
-        async with self._lock, translated(self._dsn):
-            # As text: the driver need not look up a codec for jsonb first.
-            answer = await (await self._open()).fetchval(
-                f"select orbit.{function}($1::text::jsonb)::text",
-                orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode(),
-            )
+        async with self._lock:
+            try:
+                async with translated(self._dsn):
+                    # As text: the driver need not look up a codec for jsonb first.
+                    answer = await (await self._open()).fetchval(
+                        f"select orbit.{function}($1::text::jsonb)::text",
+                        orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode(),
+                    )
+            except DatabaseUnavailableError:
+                self._drop()
+                raise
         return orjson.loads(answer)
 
     async def prepare(self, prepared: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
@@ -128,7 +139,16 @@ class PostgresGateway:
             self._connection = await connect(self._dsn)
         return self._connection
 
+    def _drop(self) -> None:
+        """Gives up a connection whose state is unknown; the next call opens another."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.terminate()
+
     async def close(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            await connection.close(timeout=5)
+            try:
+                await connection.close(timeout=5)
+            except CONNECTION_ERRORS:
+                connection.terminate()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
 
-from orbit_context.errors import DatabaseUnavailableError
+from orbit_context.errors import DatabaseUnavailableError, InvalidRequestError
 from orbit_context.gateway.postgres import CONNECTION_ERRORS, connect, translate, translated, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 __all__ = ["Advance", "ContextDelta", "Job", "Report", "RunnerGateway", "Stale"]
 
@@ -20,6 +21,9 @@ _ADVANCE = (
     "select kind, job_id, attempt, rank, payload::text from orbit_runner.advance("
     "$1, $2, $3, $4, $5, $6, $7, $8::text[]::jsonb[], $9, $10, $11)"
 )
+
+_COMMAND_TIMEOUT = 30.0
+"""Seconds after which a connection that does not answer is given up: a network may lose one without telling."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,7 +93,9 @@ class RunnerGateway:
 
     async def connection(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn, application_name="orbit worker")
+            self._connection = await connect(
+                self._dsn, application_name="orbit worker", command_timeout=_COMMAND_TIMEOUT
+            )
         return self._connection
 
     async def close(self) -> None:
@@ -118,8 +124,8 @@ class RunnerGateway:
 
     async def heartbeat(self, worker: int, runs: Sequence[int]) -> tuple[bool, list[int]]:
         """Whether the worker is still known, and which of the runs are being stopped or are over."""
-        async with translated(self._dsn):
-            row = await (await self.connection()).fetchrow(
+        async with self._asking() as connection:
+            row = await connection.fetchrow(
                 "select alive, stopping from orbit_runner.heartbeat($1, $2)", worker, list(runs)
             )
         return row["alive"], list(row["stopping"] or ())
@@ -133,10 +139,8 @@ class RunnerGateway:
         return orjson.loads(answer) if answer else None
 
     async def held_jobs(self, worker: int) -> list[tuple[int, int]]:
-        async with translated(self._dsn):
-            rows = await (await self.connection()).fetch(
-                "select job_id, attempt from orbit_runner.held_jobs($1)", worker
-            )
+        async with self._asking() as connection:
+            rows = await connection.fetch("select job_id, attempt from orbit_runner.held_jobs($1)", worker)
         return [(row[0], row[1]) for row in rows]
 
     async def advance(
@@ -146,6 +150,7 @@ class RunnerGateway:
 
         Raises DatabaseUnavailableError where the reply was lost: the call may or may not have taken effect, and saying it again
         is harmless. A deadlock or serialisation failure is told the same way; nothing of the call took effect then.
+        Raises InvalidRequestError where one of the reports holds what cannot be stored; nothing took effect either.
         """
         try:
             rows = await (await self.connection()).fetch(
@@ -163,7 +168,10 @@ class RunnerGateway:
                 list(known.values()),
             )
         except (*CONNECTION_ERRORS, asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+            await self.drop()
             raise unavailable(self._dsn, error) from error
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, TypeError) as error:
+            raise InvalidRequestError("the database refuses a report", detail=str(error)) from error
         except asyncpg.PostgresError as error:
             if (ours := translate(error)) is not None:
                 raise ours from error
@@ -192,5 +200,15 @@ class RunnerGateway:
         return answer
 
     async def _value(self, query: str, *arguments: Any) -> Any:
-        async with translated(self._dsn):
-            return await (await self.connection()).fetchval(query, *arguments)
+        async with self._asking() as connection:
+            return await connection.fetchval(query, *arguments)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[asyncpg.Connection]:
+        """The connection, given up if it fails."""
+        try:
+            async with translated(self._dsn):
+                yield await self.connection()
+        except DatabaseUnavailableError:
+            await self.drop()
+            raise

@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from orbit_context.errors import DatabaseUnavailableError
+from orbit_context.errors import OrbitError
 from orbit_context.gateway.runner import RunnerGateway
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ __all__ = ["HEARTBEAT_SECONDS", "LEASE_SECONDS", "Heartbeat"]
 HEARTBEAT_SECONDS = 2.5
 LEASE_SECONDS = 10.0
 """How long a worker may be silent before what it holds is given to others."""
+
+_RETRY_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +77,15 @@ class Heartbeat:
                         return
                     if stopping:
                         self._on_stopping(stopping)
-                    while (await gateway.tick(self._lease)).get("more"):
+                    while not self._stop.is_set() and (await gateway.tick(self._lease)).get("more"):
                         pass
-                except DatabaseUnavailableError as error:
-                    _log.warning("heartbeat: %s (%s)", error, error.detail)
+                    pause = self._interval
+                except Exception as error:  # noqa: BLE001 - whatever it was, a worker without a heartbeat loses all it holds
+                    detail = error.detail if isinstance(error, OrbitError) else None
+                    _log.warning("heartbeat: %s: %s (%s)", type(error).__name__, error, detail)
                     await gateway.drop()
-                if await loop.run_in_executor(None, self._stop.wait, self._interval):
+                    pause = min(self._interval, _RETRY_SECONDS)
+                if await loop.run_in_executor(None, self._stop.wait, pause):
                     return
         finally:
             await gateway.close()

@@ -8,11 +8,13 @@ import os
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from orbit_context import __version__
-from orbit_context.errors import DatabaseUnavailableError, OrbitError
-from orbit_context.gateway.runner import Job, Report, RunnerGateway
+from orbit_context.errors import DatabaseUnavailableError, InvalidRequestError, NotFoundError, OrbitError
+from orbit_context.gateway.patience import patiently
+from orbit_context.gateway.runner import ContextDelta, Job, Report, RunnerGateway
 from orbit_context.models.outcome import Outcome
 from orbit_runner.worker.heartbeat import HEARTBEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from orbit_runner.worker.run_state import RunState
@@ -20,20 +22,21 @@ from orbit_runner.worker.run_state import RunState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orbit_context.gateway.runner import Advance
     from orbit_context.seal import Sealer
-
-    from orbit_context.gateway.runner import Advance, ContextDelta
     from orbit_runner.worker.executor import Executor, ExecutorFactory
 
 __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 60.0
-"""Seconds that a worker waits for a database that went away before it gives up."""
 _IDLE_SHORT, _IDLE_LONG = 0.02, 0.5
 _LOW_RESET = 0.25
 _NEGATIVE_INFINITY = float("-inf")
+_UNRECORDABLE = {
+    "category": "internal",
+    "reason": "a fault inside Orbit: its outcome could not be recorded; the worker's log says why",
+}
 
 
 class Worker:
@@ -86,8 +89,9 @@ class Worker:
         self._lost = False
         self._low = _NEGATIVE_INFINITY
         self._low_since = 0.0
+        self._one_by_one = 0
         self.finished: dict[int, str] = {}
-        """Verdicts of the runs that this worker brought to their end, by queue_no."""
+        """The verdict of the run `until`, by its queue_no, if it was this worker that brought it to its end."""
 
     def preload(self, state: RunState) -> None:
         """Spares the first load of a run that this process knows already."""
@@ -111,7 +115,7 @@ class Worker:
         try:
             while self._until is None or self._until not in self.finished:
                 if self._lost:
-                    beat.stop()
+                    await asyncio.to_thread(beat.stop)
                     beat = await self._start_again()
                 want = 0 if self._drain else max(self._slots + self._prefetch - len(self._held) + len(self._reports), 0)
                 now = time.monotonic()
@@ -120,7 +124,8 @@ class Worker:
                         return
                     await self._woken(self._lease if want == 0 else look_at - now)
                     continue
-                reports, self._reports = self._reports, []
+                batch = 1 if self._one_by_one else len(self._reports)
+                reports, self._reports = self._reports[:batch], self._reports[batch:]
                 if now - self._low_since > _LOW_RESET:
                     self._low, self._low_since = _NEGATIVE_INFINITY, now
                 try:
@@ -131,15 +136,32 @@ class Worker:
                     self._reports = reports + self._reports
                     await self._come_back(error)
                     continue
+                except InvalidRequestError as error:
+                    self._reports = self._recordable(reports, error) + self._reports
+                    continue
+                self._one_by_one = max(self._one_by_one - len(reports), 0)
                 for report in reports:
-                    self._held.pop(report.job_id, None)
+                    # After a lost reply it may be a later attempt of the same test that is held.
+                    if self._held.get(report.job_id) == report.attempt:
+                        del self._held[report.job_id]
                 self._take(answer, want)
                 idle = _IDLE_SHORT if answer.jobs else min(idle * 2, _IDLE_LONG)
                 pause = idle if answer.next_in is None else min(idle, answer.next_in)
                 look_at = time.monotonic() + (0.0 if len(answer.jobs) >= want else pause)
         finally:
-            beat.stop()
+            await asyncio.to_thread(beat.stop)
             await self._leave()
+
+    def _recordable(self, reports: list[Report], error: InvalidRequestError) -> list[Report]:
+        """What can be said of tests one of whose reports the database refuses: one such must not keep back the others."""
+        if len(reports) > 1:
+            self._one_by_one = len(reports)
+            return reports
+        if not reports or reports[0].extra == _UNRECORDABLE:
+            raise error
+        report = reports[0]
+        _log.error("the outcome of job %d, attempt %d cannot be recorded: %s", report.job_id, report.attempt, error)
+        return [Report(report.job_id, report.attempt, "errored", report.duration, dict(_UNRECORDABLE))]
 
     async def _woken(self, seconds: float) -> None:
         """Waits for something to report or heed, at most that long."""
@@ -151,7 +173,9 @@ class Worker:
         self._wake.clear()
 
     async def _register(self) -> Heartbeat:
-        self.id = await self._gateway.register(self.name, self._slots, self._capabilities, __version__)
+        self.id = await patiently(
+            lambda: self._gateway.register(self.name, self._slots, self._capabilities, __version__)
+        )
         self._lost = False
         loop = asyncio.get_running_loop()
 
@@ -160,14 +184,15 @@ class Worker:
             self._wake.set()
 
         def from_thread(callback: object, *arguments: object) -> None:
-            loop.call_soon_threadsafe(callback, *arguments)  # type: ignore[arg-type]
+            with suppress(RuntimeError):  # the loop may have been closed by now
+                loop.call_soon_threadsafe(callback, *arguments)  # type: ignore[arg-type]
 
         beat = Heartbeat(
             self._dsn,
             self.id,
-            runs=lambda: list({job >> 20 for job in list(self._held)}),
+            runs=lambda: list({job >> 20 for job in list(self._held)} | set(self._states)),
             on_lost=lambda: from_thread(lost),
-            on_stopping=lambda runs: from_thread(self._stop_runs, runs),
+            on_stopping=lambda runs: from_thread(self._heed, runs),
             interval=self._interval,
             lease=self._lease,
         )
@@ -204,25 +229,22 @@ class Worker:
     async def _come_back(self, error: DatabaseUnavailableError) -> None:
         """Waits for the database, then takes up what was handed out in a reply that never arrived."""
         _log.warning("%s (%s); trying again", error, error.detail)
-        deadline = time.monotonic() + _PATIENCE
-        pause = 0.05
-        while True:
-            await self._gateway.drop()
-            try:
-                held = await self._gateway.held_jobs(self.id or 0)
-                break
-            except DatabaseUnavailableError as again:
-                if time.monotonic() > deadline:
-                    raise again from error
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-        for job_id, attempt in held:
-            if self._held.get(job_id) != attempt:
-                self._start(Job(job_id, attempt, 0.0))
+        held = await patiently(lambda: self._gateway.held_jobs(self.id or 0))
+        new = [Job(job_id, attempt, 0.0) for job_id, attempt in held if self._held.get(job_id) != attempt]
+        # The lost reply also told what other workers' tests had captured by then.
+        for queue_no in {job.queue_no for job in new if job.queue_no in self._states}:
+            loaded = await patiently(lambda queue_no=queue_no: self._gateway.load_run(queue_no))  # type: ignore[misc]
+            if loaded is not None:
+                delta = ContextDelta(loaded["context_version"], [tuple(entry) for entry in loaded["context"]])
+                self._known[queue_no] = delta.version
+                self._learn(queue_no, delta)
+        for job in new:
+            self._start(job)
 
     def _take(self, answer: Advance, want: int) -> None:
         for queue_no, status in answer.done.items():
-            self.finished[queue_no] = status
+            if queue_no == self._until:
+                self.finished[queue_no] = status
             self._forget(queue_no)
         for queue_no, delta in answer.context.items():
             self._known[queue_no] = delta.version
@@ -256,6 +278,15 @@ class Worker:
         self._known.pop(queue_no, None)
         self._stopping.discard(queue_no)
 
+    def _heed(self, runs: Sequence[int]) -> None:
+        """Runs that are being stopped, or that are over and may have been brought to their end by another worker."""
+        held = {job_id >> 20 for job_id in self._held}
+        for queue_no in runs:
+            if queue_no in held:
+                self._stop_runs([queue_no])
+            else:
+                self._forget(queue_no)
+
     def _stop_runs(self, runs: Sequence[int]) -> None:
         for queue_no in runs:
             self._stopping.add(queue_no)
@@ -282,6 +313,10 @@ class Worker:
                 raise
             elapsed = time.monotonic() - began
             self._report(job, Outcome("cancelled", elapsed, category="cancelled", reason="the run was stopped"))
+        except Exception as error:  # noqa: BLE001 - an executor that raises must cost one test, not the run
+            _log.error("%s, attempt %d: %s in its executor", job, job.attempt, type(error).__name__)
+            reason = self._masked(job, f"a fault inside Orbit: {type(error).__name__}: {error}")
+            self._report(job, Outcome("errored", time.monotonic() - began, category="internal", reason=reason))
         finally:
             self._running.pop(job.id, None)
             while self._waiting and len(self._running) < self._slots:
@@ -306,14 +341,20 @@ class Worker:
             reason = str(error)
             return Outcome("errored", outcome.duration, category="config", reason=reason, exchange=outcome.exchange), []
 
+    def _masked(self, job: Job, text: str) -> str:
+        task = self._states.get(job.queue_no)
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return text
+        return task.result()[0].redactor.redact_text(text)
+
     async def _load(self, queue_no: int) -> tuple[RunState, Executor]:
         gateway = RunnerGateway(self._dsn)
         try:
-            loaded = await gateway.load_run(queue_no)
+            loaded = await patiently(lambda: gateway.load_run(queue_no))
         finally:
             await gateway.close()
         if loaded is None:
-            raise DatabaseUnavailableError(f"run {queue_no} is not in the database any more")
+            raise NotFoundError(f"run {queue_no} is not in the database any more")
         state = RunState.from_database(loaded, self._sealer)
         self._known[queue_no] = state.context_version
         return state, self._executors(state)
