@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -9,8 +10,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point. Errors that Orbit raises on purpose become one message and an exit code; nothing else is caught."""
-    from typer.exceptions import Abort, TyperException
-    from typer.exceptions import Exit as EarlyExit
+    # pydantic would otherwise look through every installed distribution for plugins; no model of ours has one.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+    import click
 
     from orbit_context.errors import OrbitError
     from orbit_runner.cli.app import app
@@ -18,16 +21,18 @@ def main() -> None:
     from orbit_runner.cli.messages import print_error
 
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="orbit", standalone_mode=False))
     except OrbitError as error:
         print_error(error)
         sys.exit(of_error(error))
-    except TyperException as error:
-        sys.stderr.write(f"error: {error.format_message()}\n  hint: see orbit --help\n")
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(f"{error.format_message()}\n")
         sys.exit(Exit.DEFINITION)
-    except EarlyExit as early:
-        sys.exit(early.exit_code)
-    except (KeyboardInterrupt, Abort):
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "orbit"
+        sys.stderr.write(f"error: {error.format_message()}\n  hint: {command} --help\n")
+        sys.exit(Exit.DEFINITION)
+    except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("interrupted\n")
         sys.exit(Exit.CANCELLED)
     except BrokenPipeError:

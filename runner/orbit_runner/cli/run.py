@@ -53,7 +53,7 @@ class RunOptions:
     fail_fast: bool = False
     timeout: float | None = None
     reports: Sequence[str] = ()
-    json: bool = False
+    as_json: bool = False
     quiet: bool = False
 
 
@@ -195,7 +195,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             min(concurrency, run.counts.total),
             quiet=options.quiet,
         )
-        return await _conclude(orbit, run, options.reports, options.json, target, suite)
+        return await _conclude(orbit, run, options.reports, options.as_json, target, suite)
 
 
 async def _resume(
