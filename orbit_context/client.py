@@ -12,9 +12,11 @@ async with Orbit.connect("postgresql://…") as orbit:
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Any, Self
 
 from orbit_context.context import TestExecutionContextManager
+from orbit_context.gateway.patience import PATIENCE_SECONDS, patiently
 from orbit_context.models.runs import Result, Run, RunEvent
 from orbit_context.models.suites import Environment, SavedSuite
 from orbit_context.suite.stored import document_to_json, suite_key
@@ -147,19 +149,30 @@ class Runs:
 
     async def events(self, run_id: UUID | str, *, after: int = 0) -> AsyncIterator[RunEvent]:
         """The next events that are there after a number, some hundreds of them; none where there is nothing new."""
-        for event in await self._gateway.call("read_events", {"run_id": str(run_id), "after": after}):
-            yield RunEvent.model_validate(event)
+        for event in await self._page(run_id, after):
+            yield event
+
+    async def _page(self, run_id: UUID | str, after: int) -> list[RunEvent]:
+        page = await self._gateway.call("read_events", {"run_id": str(run_id), "after": after})
+        return [RunEvent.model_validate(event) for event in page]
 
     async def watch(
-        self, run_id: UUID | str, *, after: int = 0, interval: float = 0.1, nudge: asyncio.Event | None = None
+        self,
+        run_id: UUID | str,
+        *,
+        after: int = 0,
+        interval: float = 0.1,
+        nudge: asyncio.Event | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> AsyncIterator[RunEvent]:
         """Events of a run as they come, from the beginning or after a number; ends with the run.
 
         None is missing and none comes twice, also for one who joins late. Looks every `interval` seconds, or when `nudge` is set.
+        Raises DatabaseUnavailableError where the database stays away for more than `patience` seconds.
         """
         while True:
             before = after
-            async for event in self.events(run_id, after=after):
+            for event in await patiently(functools.partial(self._page, run_id, after), seconds=patience):
                 yield event
                 after = event.seq
                 if event.kind == "run_finished":
