@@ -368,6 +368,19 @@ async def test_failures_have_a_category_and_a_place(
     assert answer.status == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH", "CUSTOM"])
+@pytest.mark.parametrize("body", [None, b"pay 5"])
+async def test_a_request_with_effects_is_never_sent_twice(
+    transport: Transport, server: HostileServer, method: str, body: bytes | None
+) -> None:
+    await transport.send(
+        HttpRequest("GET", server.url("/echo"))
+    )  # its connection is reused, and ends without an answer
+    error = await refusal(transport, HttpRequest(method, server.url("/empty"), body=body))
+    assert (error.category, error.phase) == ("reset", "first_byte")
+    assert [request.method for request in server.requests] == ["GET", method]
+
+
 async def test_refused_connection(transport: Transport, server: HostileServer) -> None:
     await server.__aexit__()
     error = await refusal(transport, HttpRequest("GET", server.url("/")))

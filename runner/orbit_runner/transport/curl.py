@@ -60,6 +60,7 @@ _CATEGORIES: dict[int, Category] = {
     26: "invalid_request",  # READ_ERROR: the body could not be read
     28: "timeout",  # OPERATION_TIMEDOUT
     35: "tls",  # SSL_CONNECT_ERROR
+    42: "reset",  # ABORTED_BY_CALLBACK: only `only_once` aborts
     43: "tls",  # BAD_FUNCTION_ARGUMENT: a private key that its password does not open
     52: "reset",  # GOT_NOTHING
     53: "tls",
@@ -85,6 +86,9 @@ _CATEGORIES: dict[int, Category] = {
 }
 
 
+# What libcurl may send a second time when a connection that it reused ends without an answer (RFC 9110, section 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
 _RESOLVER_PATIENCE = 60.0
 """Longer than any system resolver asks for one name, in seconds."""
 
@@ -94,7 +98,19 @@ _SPARE_HANDLES = 256
 class _Transfer:
     """One exchange on one easy handle: what libcurl delivers, gathered."""
 
-    __slots__ = ("cap", "chunks", "curl", "future", "lines", "mime", "overflow", "refused_address", "size", "target")
+    __slots__ = (
+        "attempts",
+        "cap",
+        "chunks",
+        "curl",
+        "future",
+        "lines",
+        "mime",
+        "overflow",
+        "refused_address",
+        "size",
+        "target",
+    )
 
     def __init__(self, curl: Any, target: Target, cap: int, future: asyncio.Future[tuple[int, str] | None]) -> None:
         self.curl = curl
@@ -105,6 +121,7 @@ class _Transfer:
         self.chunks: list[bytes] = []
         self.size = 0
         self.overflow = False
+        self.attempts = 0
         self.refused_address: str | None = None
         self.mime: Any = None
 
@@ -116,6 +133,11 @@ class _Transfer:
             return -1
         self.chunks.append(chunk)
         return None
+
+    def only_once(self, *_: object) -> int:
+        """Asked before the request is written, and again before libcurl repeats it on a fresh connection."""
+        self.attempts += 1
+        return int(pycurl.PREREQFUNC_OK if self.attempts == 1 else pycurl.PREREQFUNC_ABORT)
 
 
 class CurlTransport:
@@ -346,6 +368,8 @@ class CurlTransport:
             curl.setopt(pycurl.NOBODY, 1)
         elif method != "GET" or body:
             curl.setopt(pycurl.CUSTOMREQUEST, method)
+        if method not in _IDEMPOTENT:
+            curl.setopt(pycurl.PREREQFUNCTION, transfer.only_once)
         if lines:
             curl.setopt(pycurl.HTTPHEADER, lines)
 
@@ -449,7 +473,7 @@ class CurlTransport:
         elif code == 56 and not info(pycurl.OS_ERRNO) and not message.startswith(("Recv", "Failure", "OpenSSL")):
             category, text = "protocol", message
         elif category == "reset":
-            text = "the server closed the connection" if code == 52 else "the connection was reset"
+            text = "the server closed the connection" if code in (42, 52) else "the connection was reset"
             text += " without an answer" if phase != "transfer" else " in the middle of the answer"
         elif category == "incomplete":
             text = f"the server closed the connection in the middle of the answer ({message})"
