@@ -17,6 +17,7 @@ create table orbit.test_runs (
   selection jsonb,
   variables jsonb not null default '{}',
   secrets jsonb not null default '{}',
+  base_dir text,
   triggered_by text not null default 'sdk',
   idempotency_key text,
   counts jsonb,
@@ -42,6 +43,7 @@ create index idx_test_runs_environment_id on orbit.test_runs (environment_id);
 comment on table orbit.test_runs is 'One execution of a suite version.';
 comment on column orbit.test_runs.queue_no is 'The run''s number in the queue: a job''s id is queue_no × 2^20 + the test''s position, so that a run''s jobs lie together.';
 comment on column orbit.test_runs.lane is 'Where its jobs wait: 0 is shared by all workers; a run that brings its own worker has a lane to itself (its queue_no).';
+comment on column orbit.test_runs.base_dir is 'Where the suite file lies on the machine that started the run: bodies and schemas in files are looked for there.';
 comment on column orbit.test_runs.secrets is 'Secret variables by name, sealed.';
 
 -- Results: one row per test of a run, inserted once, when final. Exactly-once is held by the job's row in the queue, which is

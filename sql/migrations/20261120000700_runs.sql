@@ -28,7 +28,7 @@ begin
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'project', 'environment', 'environment_id',
-    'variables', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by') limit 1;
+    'variables', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
   if found then
     perform orbit_private.refuse('OR001', format('unknown field %s', v_bad), '', 'See the comment of orbit.start_run.');
   end if;
@@ -97,11 +97,11 @@ begin
     perform orbit_private.refuse('OR004', format('there is a run %s already', v_id));
   end if;
   insert into orbit.test_runs (id, organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
-                               selection, variables, secrets, triggered_by, idempotency_key, created_by, created_at)
+                               selection, variables, secrets, triggered_by, idempotency_key, base_dir, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
             coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
             coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(p_request -> 'variables', '{}'),
-            coalesce(p_request -> 'secrets', '{}'), coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key',
+            coalesce(p_request -> 'secrets', '{}'), coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', p_request ->> 'base_dir',
             (select auth.uid()), v_now)
     on conflict (project_id, idempotency_key) do nothing returning * into v_run;
   if v_run.id is null then
@@ -166,7 +166,7 @@ end $$;
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
 comment on function orbit.start_run is
-  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
+  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?, base_dir?}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 

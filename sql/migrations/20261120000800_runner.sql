@@ -21,7 +21,7 @@ comment on function orbit_runner.heartbeat is 'Renews the lease of all that the 
 
 create function orbit_runner.load_run(p_queue_no bigint)
 returns jsonb language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object('run_id', r.id, 'queue_no', r.queue_no, 'created_at', r.created_at, 'version_id', r.version_id,
+  select jsonb_build_object('run_id', r.id, 'queue_no', r.queue_no, 'created_at', r.created_at, 'version_id', r.version_id, 'base_dir', r.base_dir,
     'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', r.variables, 'secrets', r.secrets,
     'context_version', coalesce(g.context_version, 0),
     'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret))

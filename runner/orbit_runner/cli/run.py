@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from orbit_context.client import Orbit
 from orbit_context.context import secret_place
-from orbit_context.errors import NothingSelectedError, SecretKeyError
+from orbit_context.errors import DatabaseUnavailableError, NothingSelectedError, SecretKeyError
+from orbit_context.gateway.patience import patiently
 from orbit_context.gateway.postgres import PostgresGateway, connect
 from orbit_context.suite.load import load_environment, load_suite
 from orbit_context.suite.variables import parse_overrides, resolve_variables
@@ -27,7 +28,7 @@ from orbit_runner.worker.loop import Worker
 from orbit_runner.worker.run_state import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orbit_context.models.runs import Run
     from orbit_context.suite.document import EnvironmentDocument
@@ -175,6 +176,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             timeout=options.timeout or suite.document.timeout,
             private=True,
             triggered_by="cli",
+            base_dir=str(suite.base_dir.resolve()),
         )
         state = RunState(
             queue_no=run.queue_no,
@@ -236,7 +238,7 @@ async def _execute(
     work = asyncio.create_task(worker.run())
     work.add_done_callback(lambda _: nudge.set())
     shown = asyncio.create_task(_show(orbit, run, nudge, quiet=quiet))
-    interrupted = _cancel_on_interrupt(orbit, run, work)
+    handlers = _cancel_on_interrupt(orbit, run, work)
     try:
         await asyncio.wait({work, shown}, return_when=asyncio.FIRST_COMPLETED)
         if shown.done():
@@ -245,11 +247,14 @@ async def _execute(
         await shown
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    except DatabaseUnavailableError as error:
+        error.hint = f"what was recorded is kept; when the database is back: orbit resume {run.id}"
+        raise
     finally:
-        interrupted()
-        for task in (work, shown):
+        asked = handlers()
+        for task in (work, shown, *asked):
             task.cancel()
-        await asyncio.gather(work, shown, return_exceptions=True)
+        await asyncio.gather(work, shown, *asked, return_exceptions=True)
         await transport.close()
         await sandbox.close()
 
@@ -261,7 +266,8 @@ async def _show(orbit: Orbit, run: Run, nudge: asyncio.Event, *, quiet: bool) ->
             view.event(event)
 
 
-def _cancel_on_interrupt(orbit: Orbit, run: Run, work: asyncio.Task[None]) -> Any:
+def _cancel_on_interrupt(orbit: Orbit, run: Run, work: asyncio.Task[None]) -> Callable[[], Sequence[asyncio.Task[Any]]]:
+    """Returns how to undo it, which tells the cancellation that is under way."""
     loop = asyncio.get_running_loop()
     asked: list[asyncio.Task[Any]] = []
 
@@ -270,14 +276,15 @@ def _cancel_on_interrupt(orbit: Orbit, run: Run, work: asyncio.Task[None]) -> An
             work.cancel()
             return
         sys.stderr.write("\ncancelling the run; interrupt again to leave at once\n")
-        asked.append(loop.create_task(orbit.runs.cancel(run.id, reason="interrupted")))
+        asked.append(loop.create_task(patiently(lambda: orbit.runs.cancel(run.id, reason="interrupted"))))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
 
-    def undo() -> None:
+    def undo() -> Sequence[asyncio.Task[Any]]:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+        return asked
 
     return undo
 
@@ -291,8 +298,9 @@ async def _conclude(
     suite: LoadedSuite | None,
 ) -> Exit:
     """Results, summary, reports, exit code."""
-    run = await orbit.runs.get(run.id)
-    results = await orbit.runs.results(run.id, details=True)
+    run_id = run.id
+    run = await patiently(lambda: orbit.runs.get(run_id))
+    results = await patiently(lambda: orbit.runs.results(run_id, details=True))
     places = _places(suite)
     written = [(spec.split("=", 1)[0], write_report(spec, run, results, places=places)) for spec in reports]
     from orbit_runner.report.summary import print_summary

@@ -32,11 +32,25 @@ def serve(*, slots: int, name: str | None) -> Exit:
         transport, sandbox = CurlTransport(), Sandbox()
         worker = Worker(target.dsn, slots=slots, executors=HttpRuns(transport, sandbox), sealer=sealer, name=name)
         loop = asyncio.get_running_loop()
+        work = loop.create_task(worker.run())
+        asked = False
+
+        def stop() -> None:
+            nonlocal asked
+            if asked:
+                work.cancel()
+                return
+            asked = True
+            sys.stderr.write("finishing what is running and taking nothing more; once more to hand it back at once\n")
+            worker.drain()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.drain)
+            loop.add_signal_handler(number, stop)
         sys.stderr.write(f"{worker.name} serves {target.shown} with {slots} slots\n")
         try:
-            await worker.run()
+            await work
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         finally:
             await transport.close()
             await sandbox.close()

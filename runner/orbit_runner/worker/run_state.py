@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.context import secret_place
@@ -60,13 +59,16 @@ class RunState:
             self.redactor.add(variables[name], name=name)
 
     @classmethod
-    def from_database(cls, loaded: Mapping[str, Any], sealer: Sealer | None, base_dir: Path | None = None) -> RunState:
+    def from_database(cls, loaded: Mapping[str, Any], sealer: Sealer | None) -> RunState:
         """From the answer of orbit_runner.load_run. Raises SecretKeyError where a secret cannot be opened."""
         variables = dict(loaded["variables"])
         for name, sealed in loaded["secrets"].items():
             variables[name] = _opened(sealer, sealed, loaded["run_id"], name)
         suite = build_suite(
-            document_from_json(loaded["document"]), base_dir=base_dir or Path.cwd(), overrides=variables
+            document_from_json(loaded["document"]),
+            base_dir=loaded["base_dir"],
+            environment={name.removeprefix(_OWN) for name in variables},
+            overrides=variables,
         )
         state = cls(
             queue_no=loaded["queue_no"],
