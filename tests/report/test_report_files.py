@@ -234,6 +234,22 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "real" / "r.json").read_text())["run"]["suite"] == "shop"
 
 
-def test_a_device_is_written_to() -> None:
-    assert write_report("json=/dev/null", *shop()) == Path("/dev/null")
-    assert not Path("/dev/null").is_file()
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        results = [make_result()]
+        assert write_report(f"json={pipe}", make_run(results), results) == pipe
+        assert pipe.is_fifo()
+        assert json.loads(os.read(reader, 60_000))["run"]["suite"] == "shop"
+    finally:
+        os.close(reader)
+
+
+def test_a_report_is_replaced_in_one_step(tmp_path: Path) -> None:
+    target = tmp_path / "r.json"
+    target.write_text("old")
+    with target.open() as reader:
+        write_report(f"json={target}", *shop())
+        assert reader.read() == "old"  # whoever reads it meanwhile has it whole

@@ -131,6 +131,13 @@ def test_a_failure_is_told_in_the_assertions_own_words(given: dict[str, object],
     assert [text for _, text, _, _ in told.sides()] == sides
 
 
+def test_types_stand_beside_a_sentence_that_does_not_name_them() -> None:
+    told = explain(failure("json $.a", 1, "1"))
+    assert [(text, kind) for _, text, kind, _ in told.sides()] == [("1", "integer"), ('"1"', "string")]
+    named = explain(failure("json $.a", 1, "1", 'json $.a: expected 1 (integer), got "1" (string)'))
+    assert [kind for _, _, kind, _ in named.sides()] == [None, None]
+
+
 def test_types_are_told_where_the_text_does_not() -> None:
     told = explain(failure("json $", 1, "1", "not the same"))
     assert (told.expected_type, told.got_type) == ("integer", "string")
@@ -202,8 +209,23 @@ def test_the_timeline_packs_tests_into_as_few_lanes_as_ran_side_by_side() -> Non
         assert bar.x + bar.width <= 100.001
         by_lane[bar.lane] = bar.x + bar.width
     assert len(timeline.bars) <= 4100
+    # Twenty waves of fifty: without merging a thousand bars, and tests of one lane do not overlap.
+    crowded = build_timeline(many(10_000)[1])
+    assert crowded is not None
+    assert (crowded.lanes, len(crowded.bars) < 6000) == (50, True)
     assert timeline.ticks[0] == (0, "0")
     assert 2 <= len(timeline.ticks) <= 6
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=61, max_size=80))
+def test_no_two_tests_share_a_lane_at_one_time(spans: list[tuple[int, int]]) -> None:
+    results = [
+        make_result(f"t{n}", position=n, start=start, duration=length) for n, (start, length) in enumerate(spans)
+    ]
+    timeline = build_timeline(results)
+    assert timeline is not None
+    at_once = max(sum(start <= moment < start + length for start, length in spans) for moment in range(61))
+    assert timeline.lanes == at_once
 
 
 def test_the_timeline_leaves_out_what_never_ran() -> None:
