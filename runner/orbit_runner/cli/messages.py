@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from orbit_context.errors import OrbitError
+if TYPE_CHECKING:
+    from orbit_context.errors import OrbitError
 
 __all__ = ["describe", "print_error"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import DefinitionError
@@ -16,6 +15,7 @@ from orbit_runner.execute.suite import compile_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from orbit_context.suite.load import LoadedSuite
 
