@@ -125,7 +125,7 @@ def test_a_key_may_be_replaced_while_old_values_still_open() -> None:
         KEY.hex().upper(),
         base64.b64encode(KEY).decode(),
         f"  {ENCODED}\n",
-        f"{ENCODED}\n{generate_key()}",
+        f"{ENCODED}\n{KEY[::-1].hex()}",
     ],
 )
 def test_keys_are_read_in_base64_and_hexadecimal(keys: str) -> None:
