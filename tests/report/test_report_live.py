@@ -130,7 +130,7 @@ def test_the_bar_goes_on_while_nothing_happens() -> None:
         deadline = time.monotonic() + 10
         while "1:05" not in stream.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
-    assert "1:05" in stream.getvalue()
+        assert "1:05" in stream.getvalue()
     assert not [thread for thread in threading.enumerate() if thread.name == "orbit-live"]
 
 
@@ -190,6 +190,12 @@ def test_a_terminal_that_goes_away_does_not_end_the_run() -> None:
     view = LiveView(stream, total=2)
     stream.gone = True
     view.finished("a", "failed")
+    assert view._screen is not None
+    deadline = time.monotonic() + 10
+    while not view._screen._gone and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert view._screen._gone
+    view.finished("b", "failed")
     view.close()
 
 
