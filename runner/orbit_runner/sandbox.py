@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -62,7 +63,6 @@ class Sandbox:
         if len(self._serving) < self._processes:
             task = asyncio.create_task(self._serve(), name="sandbox")
             self._serving[task] = None
-            task.add_done_callback(self._served)
         return await job.answer
 
     def start(self) -> None:
@@ -92,36 +92,41 @@ class Sandbox:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _served(self, task: asyncio.Task[None]) -> None:
-        self._serving.pop(task, None)
-        if not task.cancelled():
-            task.result()  # only a mistake of ours ends a task with an exception: let it be seen
-
     async def _serve(self) -> None:
         """Answer what waits, one document after another, with one child."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
         child: _Child | None = None
-        while self._waiting:
-            _, jobs = self._waiting.popitem(last=False)
-            for number, job in enumerate(jobs):
-                if job.answer.done():  # whoever asked has given up
-                    continue
-                try:
-                    while child is None or child.is_gone:
-                        child = self._idle.pop() if self._idle else _Child(self._memory)
-                    self._serving[task] = child
-                    job.succeed(await child.ask(job))
-                except EvaluationError as error:
-                    job.fail(error)
-                except OSError as error:
-                    job.fail(EvaluationError(f"the sandbox cannot be started: {error}", code="crashed"))
-                except asyncio.CancelledError:
-                    for unanswered in jobs[number:]:
-                        unanswered.fail(EvaluationError("the sandbox was closed", code="crashed"))
-                    raise
+        try:
+            while self._waiting:
+                _, jobs = self._waiting.popitem(last=False)
+                for number, job in enumerate(jobs):
+                    if job.answer.done():  # whoever asked has given up
+                        continue
+                    try:
+                        child = self._serving[task] = await self._living(child)
+                        job.succeed(await child.ask(job))
+                    except EvaluationError as error:
+                        job.fail(error)
+                    except OSError as error:
+                        job.fail(EvaluationError(f"the sandbox cannot be started: {error}", code="crashed"))
+                    except BaseException:
+                        for unanswered in jobs[number:]:
+                            unanswered.fail(EvaluationError("the sandbox was closed", code="crashed"))
+                        raise
+        finally:
+            # At once and not when the task is seen to be done: until then `evaluate` would count on it.
+            del self._serving[task]
         if child is not None and not child.is_gone:
             self._idle.append(child)
+
+    async def _living(self, child: _Child | None) -> _Child:
+        """`child`, or another one if that has ended."""
+        while child is None or child.is_gone:
+            if child is not None:
+                await child.end()
+            child = self._idle.pop() if self._idle else _Child(self._memory)
+        return child
 
 
 class _Job:
@@ -155,6 +160,7 @@ class _Child:
         self._wire = _Wire()
         self._connected = False
         self._last_body: bytes | None = None
+        self._resident = 0  # bytes of memory that it had at most, once it has ended
         self._socket, theirs = socket.socketpair()
         try:
             self._process = _start(theirs.fileno(), memory)
@@ -218,11 +224,21 @@ class _Child:
     async def _collect(self, patience: float) -> int | None:
         """The return code, once the process has ended within `patience` seconds."""
         for _ in range(int(patience / _POLL_SECONDS) + 1):
-            code = self._process.poll()
+            code = self._reap()
             if code is not None:
                 return code
             await asyncio.sleep(_POLL_SECONDS)
         return None
+
+    def _reap(self) -> int | None:
+        """The return code, if the process has ended; notes what memory it had, which `Popen.poll` does not tell."""
+        process = self._process
+        if process.returncode is None:
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                self._resident = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return process.returncode
 
     def _obituary(self, job: _Job, code: int) -> EvaluationError:
         """Why the child ended without an answer."""
@@ -232,7 +248,9 @@ class _Child:
                 code="timeout",
                 hint="Make it say more exactly where to look, or the response smaller.",
             )
-        if code == -signal.SIGKILL and self._wire.was_lost_by_peer:  # not by us: by the system, out of memory
+        # Killed, but not by us: by the system, out of memory. Libraries written in C may crash where they get none.
+        was_killed = code == -signal.SIGKILL and self._wire.was_lost_by_peer
+        if was_killed or (code < 0 and self._resident > self._memory // 2):
             return self._out_of_memory(job)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return EvaluationError(
@@ -331,7 +349,6 @@ def _from_json(content: bytes) -> Any:
 def _start(socket: int, memory: int) -> subprocess.Popen[bytes]:
     """A child that serves the file descriptor `socket`."""
     import subprocess
-    import sys
     from pathlib import Path
 
     import orbit_context
