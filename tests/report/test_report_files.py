@@ -80,6 +80,7 @@ def test_junit_of_a_run_with_everything() -> None:
     sent = cart.find("system-out").text
     assert sent.startswith("> POST http://127.0.0.1:8080/cart\n")
     assert '"price": 1.10' in sent
+    assert "timings: connect 0.4 ms, first byte 10 ms, transfer 1 ms, total 12 ms" in sent
     assert "curl -X POST" in sent
 
     assert [child.tag for child in case_of(root, "Log in")] == []

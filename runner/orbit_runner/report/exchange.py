@@ -23,6 +23,7 @@ __all__ = [
     "timings_of",
 ]
 
+_PHASES = ("queue", "dns", "connect", "tls", "first_byte", "transfer", "total")
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
@@ -63,14 +64,15 @@ def route(result: Result) -> str | None:
 
 
 def timings_of(result: Result) -> list[tuple[str, float]]:
-    """Seconds by phase, in the order they took place, without what is unknown or zero."""
+    """Seconds by phase, in the order they took place, without what is unknown or took no time to speak of."""
     timings = (result.exchange or {}).get("timings")
     if not isinstance(timings, dict):
         return []
+    # The database keeps an object's keys in an order of its own.
     return [
-        (visible(str(phase).replace("_", " ")), float(seconds))
-        for phase, seconds in timings.items()
-        if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+        (phase.replace("_", " "), float(timings[phase]))
+        for phase in _PHASES
+        if isinstance(timings.get(phase), int | float) and timings[phase] >= 0.00005
     ]
 
 
