@@ -136,7 +136,7 @@ async def test_no_question_waits_for_a_child_that_is_free(sandbox: Sandbox) -> N
 
 
 async def _tolerate(evaluation: Any) -> None:
-    (outcome,) = await asyncio.gather(evaluation, return_exceptions=True)
+    outcome: Any = (await asyncio.gather(evaluation, return_exceptions=True))[0]
     assert not isinstance(outcome, BaseException) or isinstance(outcome, EvaluationError)
 
 
