@@ -119,7 +119,8 @@ class RunEvent(Message):
 
     seq: int
     kind: Literal[
-        "run_queued", "run_started", "test_started", "test_finished", "test_retried", "run_cancelling", "run_finished"
+        "run_queued", "run_started", "test_started", "test_finished", "test_retried", "context_changed", "run_cancelling",
+        "run_finished",
     ]
     at: datetime
     run_id: UUID

@@ -37,6 +37,15 @@ returns void language plpgsql stable set search_path = '' as $$
 begin
   raise exception using errcode = p_sqlstate, message = p_message, detail = coalesce(p_detail, ''), hint = coalesce(p_hint, '');
 end $$;
+create function orbit_private.malformed(p_sqlstate text, p_message text)
+returns void language plpgsql stable set search_path = '' as $$
+begin
+  raise exception using errcode = 'OR001', message = format('the request is malformed: %s', p_message),
+    detail = format('SQLSTATE %s', p_sqlstate), hint = 'The function''s comment says which fields there are, and of which type.';
+end $$;
+comment on function orbit_private.malformed is 'OR001 for what a cast or a constraint refused: called by the handlers of functions that take a request.';
+grant execute on function orbit_private.malformed to authenticated, service_role;
+
 comment on function orbit_private.refuse is 'Raises an error of Orbit''s own: OR001 malformed, OR002 not found, OR003 not allowed, OR004 conflict, OR005 nothing selected, OR010 cycle.';
 grant execute on function orbit_private.refuse to authenticated, service_role;
 
@@ -66,11 +75,15 @@ comment on function orbit_private.to_uuid is 'A UUID from text; OR001 where it i
 
 create function orbit_private.caller_is_trusted()
 returns boolean language sql stable set search_path = '' as $$
-  -- Inside a SECURITY DEFINER function current_user is the owner; the role setting still names the caller.
-  select case coalesce(nullif(current_setting('role', true), 'none'), session_user)
-    when 'anon' then false when 'authenticated' then false when 'orbit_runner' then false else true end
+  -- Inside a SECURITY DEFINER function current_user is the owner; the role setting still names the caller. Whoever is not known
+  -- to stand above RLS is under it.
+  select exists (
+    select from pg_catalog.pg_roles r
+      where r.rolname = coalesce(nullif(current_setting('role', true), 'none'), session_user)
+        and (r.rolsuper or r.rolbypassrls
+          or r.oid = (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'orbit_private')))
 $$;
-comment on function orbit_private.caller_is_trusted is 'Whether the caller is the owner, service_role or another administrative role, to whom RLS does not apply.';
+comment on function orbit_private.caller_is_trusted is 'Whether RLS does not apply to the caller: the owner, service_role, or another role that bypasses it.';
 grant execute on function orbit_private.caller_is_trusted to authenticated, service_role;
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

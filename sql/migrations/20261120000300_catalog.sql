@@ -150,7 +150,8 @@ returns orbit.projects language plpgsql set search_path = '' as $$
 declare v_organization_id uuid; v_project orbit.projects;
 begin
   if p_organization is not null then
-    select o.id into v_organization_id from orbit.organizations o where o.slug = p_organization;
+    select o.id into v_organization_id from orbit.organizations o where o.slug = p_organization
+      and (orbit_private.caller_is_trusted() or o.id = any (array(select orbit_private.my_organization_ids())));
     if not found and not orbit_private.caller_is_trusted() then
       perform orbit_private.refuse('OR002', format('no organisation %s', p_organization));
     end if;
@@ -209,22 +210,24 @@ begin
     return;
   end if;
   -- Every test that is left has a requirement that is left: walking up must come round.
+  for e in 1 .. cardinality(p_dependents) loop
+    if v_pending[p_dependents[e]] > 0 and v_pending[p_required[e]] > 0 then v_first[p_dependents[e]] := p_required[e]; end if;
+  end loop;
   v_seen := array_fill(false, array[v_count]);
   select t into v_test from generate_series(1, v_count) t where v_pending[t] > 0 order by t limit 1;
   while not v_seen[v_test] loop
     v_seen[v_test] := true;
-    select p_required[e] into v_test from generate_series(1, cardinality(p_dependents)) e
-      where p_dependents[e] = v_test and v_pending[p_required[e]] > 0 limit 1;
+    v_test := v_first[v_test];
   end loop;
-  v_start := v_test; v_path := p_keys[v_test];
+  v_start := v_test; v_path := p_keys[v_test]; v_edge := 0;
   loop
-    select p_required[e] into v_test from generate_series(1, cardinality(p_dependents)) e
-      where p_dependents[e] = v_test and v_pending[p_required[e]] > 0 limit 1;
-    v_path := p_keys[v_test] || ' → ' || v_path;
+    v_test := v_first[v_test];
+    v_edge := v_edge + 1;
+    if v_edge <= 20 or v_test = v_start then v_path := p_keys[v_test] || ' → ' || case when v_edge > 21 then '… → ' else '' end || v_path; end if;
     exit when v_test = v_start;
   end loop;
   perform orbit_private.refuse('OR010', format('tests wait for each other: %s', v_path),
-    '', 'Take away one of these dependencies.');
+    format('the cycle has %s tests', v_edge), 'Take away one of these dependencies.');
 end $$;
 comment on function orbit_private.refuse_cycle is 'OR010, naming one cycle, where tests wait for each other.';
 
@@ -240,7 +243,7 @@ declare
   v_project orbit.projects;
   v_suite orbit.test_suites;
   v_version orbit.test_suite_versions;
-  v_keys text[]; v_ids uuid[]; v_bad text; v_dependents int[]; v_required int[];
+  v_keys text[]; v_names text[]; v_ids uuid[]; v_bad text; v_dependents int[]; v_required int[];
 begin
   if jsonb_typeof(v_document -> 'tests') is distinct from 'array' or jsonb_array_length(v_document -> 'tests') = 0 then
     perform orbit_private.refuse('OR001', 'a suite has at least one test', '', 'document.tests is an array of tests, each with a key.');
@@ -261,23 +264,29 @@ begin
       'tests', cardinality(v_version.test_case_ids), 'changed', false);
   end if;
 
-  select array_agg(t ->> 'key' order by n) into v_keys from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n);
+  select array_agg(t ->> 'key' order by n), array_agg(coalesce(t ->> 'id', t ->> 'key') order by n) into v_keys, v_names
+    from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n);
   select k into v_bad from unnest(v_keys) k group by k having count(*) > 1 or k is null limit 1;
   if found then
-    perform orbit_private.refuse('OR001', format('two tests have the key %s', coalesce(v_bad, 'null')));
+    perform orbit_private.refuse('OR001', coalesce(format('two tests have the key %s', v_bad), 'a test has no key'), '', 'A key names one test of the suite.');
+  end if;
+  select k into v_bad from unnest(v_names) k group by k having count(*) > 1 limit 1;
+  if found then
+    perform orbit_private.refuse('OR001', format('two tests have the same id %s', v_bad), '', 'An id names one test of the suite; without one, its key does.');
   end if;
 
-  -- A test that was renamed keeps its row, and with it its history.
+  -- A test that was renamed, or given an id, keeps its row, and with it its history.
   update orbit.test_cases c set stable_key = coalesce(t ->> 'id', t ->> 'key')
     from jsonb_array_elements(v_document -> 'tests') t
-    where t ? 'renamed_from' and c.suite_id = v_suite.id and c.stable_key = t ->> 'renamed_from'
+    where c.suite_id = v_suite.id and c.stable_key = coalesce(t ->> 'renamed_from', case when t ? 'id' then t ->> 'key' end)
+      and c.stable_key <> all (v_names)
       and not exists (select from orbit.test_cases o where o.suite_id = v_suite.id and o.stable_key = coalesce(t ->> 'id', t ->> 'key'));
 
   insert into orbit.test_cases as c (organization_id, suite_id, key, stable_key, name, description, tags, enabled, skip_reason,
                                      always, max_attempts, backoff)
     select v_suite.organization_id, v_suite.id, t ->> 'key', coalesce(t ->> 'id', t ->> 'key'), coalesce(t ->> 'name', t ->> 'key'),
            t ->> 'description', array(select jsonb_array_elements_text(coalesce(t -> 'tags', '[]'))),
-           not t ? 'skip', t ->> 'skip', coalesce((t ->> 'always')::boolean, false),
+           t ->> 'skip' is null, t ->> 'skip', coalesce((t ->> 'always')::boolean, false),
            1 + coalesce((r.retry ->> 'max')::smallint, 0::smallint),
            array[coalesce((r.retry #>> '{backoff,initial}')::real, 0.2), coalesce((r.retry #>> '{backoff,max}')::real, 10),
                  coalesce((r.retry #>> '{backoff,factor}')::real, 2)]
@@ -292,11 +301,8 @@ begin
                           excluded.always, excluded.max_attempts, excluded.backoff, null);
 
   select array_agg(c.id order by k.n) into v_ids
-    from unnest(v_keys) with ordinality k (key, n)
-    join orbit.test_cases c on c.suite_id = v_suite.id and c.key = k.key and c.archived_at is null;
-  if cardinality(v_ids) is distinct from cardinality(v_keys) then
-    perform orbit_private.refuse('OR001', 'two tests have the same id', '', 'An id names one test of the suite.');
-  end if;
+    from unnest(v_names) with ordinality k (name, n)
+    join orbit.test_cases c on c.suite_id = v_suite.id and c.stable_key = k.name;
   update orbit.test_cases c set archived_at = now()
     where c.suite_id = v_suite.id and c.archived_at is null and c.id <> all (v_ids);
 
@@ -352,6 +358,8 @@ begin
     where s.id = v_suite.id;
   return jsonb_build_object('suite_id', v_suite.id, 'version_id', v_version.id, 'version', v_version.number,
     'tests', cardinality(v_ids), 'changed', true);
+exception when data_exception or check_violation or not_null_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
 
 create function orbit.save_suite(p_request jsonb)

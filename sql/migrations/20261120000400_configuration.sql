@@ -66,6 +66,8 @@ begin
   delete from orbit.environment_variables o where o.environment_id = v_id and coalesce((p_request ->> 'replace')::boolean, true)
     and not exists (select from jsonb_array_elements(coalesce(p_request -> 'variables', '[]')) v where v ->> 'name' = o.name);
   return jsonb_build_object('environment_id', v_id, 'project_id', v_project.id);
+exception when data_exception or check_violation or not_null_violation or cardinality_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
 
 create function orbit.save_environment(p_request jsonb)

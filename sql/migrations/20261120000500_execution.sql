@@ -66,7 +66,7 @@ create table orbit.test_results (
   worker_id bigint,
   constraint test_results_status_check check (
     status in ('passed', 'passed_on_retry', 'failed', 'errored', 'timed_out', 'skipped', 'cancelled')),
-  constraint test_results_attempts_check check ((attempts = 0) = (started_at is null) or status = 'cancelled'),
+  constraint test_results_attempts_check check ((attempts = 0) = (started_at is null) or status in ('cancelled', 'skipped')),
   primary key (run_id, position, created_at, status)
 ) partition by range (created_at);
 create index idx_test_results_created_at on orbit.test_results (created_at desc);
@@ -106,23 +106,27 @@ create function orbit_private.ensure_partitions(p_now timestamptz default now())
 returns int language plpgsql security definer set search_path = '' as $$
 -- RANGE by week × LIST by verdict: what passed can be dropped earlier than what did not. Leaves do not inherit RLS, so they live
 -- in a schema that is not exposed and have it switched on themselves. This week and the two after it exist at all times.
-declare v_week timestamptz; v_table text; v_name text; v_made int := 0;
+declare v_week timestamptz; v_end timestamptz; v_table text; v_name text; v_made int := 0;
 begin
   for i in 0 .. 2 loop
-    v_week := date_trunc('week', p_now at time zone 'utc') at time zone 'utc' + make_interval(weeks => i);
+    -- Reckoned in UTC throughout: in a zone with summer time a week has now and then an hour more or less.
+    v_week := (date_trunc('week', p_now at time zone 'utc') + make_interval(weeks => i)) at time zone 'utc';
+    v_end := (date_trunc('week', p_now at time zone 'utc') + make_interval(weeks => i + 1)) at time zone 'utc';
     foreach v_table in array array['test_results', 'test_result_details'] loop
       v_name := format('%s_%s', v_table, to_char(v_week at time zone 'utc', 'IYYY"w"IW'));
       continue when to_regclass('orbit_private.' || v_name) is not null;
       perform pg_advisory_xact_lock(hashtext('orbit.ensure_partitions'));
       continue when to_regclass('orbit_private.' || v_name) is not null;
-      execute format('create table orbit_private.%I partition of orbit.%I for values from (%L) to (%L) partition by list (status)',
-        v_name, v_table, v_week, v_week + interval '1 week');
+      -- Made apart and attached: a long report or a dump that reads the table must not hold up those who write to it.
+      execute format('create table orbit_private.%I (like orbit.%I including defaults including constraints) partition by list (status)', v_name, v_table);
       execute format('create table orbit_private.%I partition of orbit_private.%I for values in (''passed'', ''passed_on_retry'')', v_name || '_ok', v_name);
       execute format('create table orbit_private.%I partition of orbit_private.%I for values in (''failed'', ''errored'', ''timed_out'', ''skipped'', ''cancelled'')',
         v_name || '_nok', v_name);
       execute format('alter table orbit_private.%I enable row level security', v_name);
       execute format('alter table orbit_private.%I enable row level security', v_name || '_ok');
       execute format('alter table orbit_private.%I enable row level security', v_name || '_nok');
+      execute format('comment on table orbit_private.%I is %L', v_name, format('%s of the week from %s.', v_table, v_week::date));
+      execute format('alter table orbit.%I attach partition orbit_private.%I for values from (%L) to (%L)', v_table, v_name, v_week, v_end);
       v_made := v_made + 1;
     end loop;
   end loop;
@@ -155,10 +159,19 @@ alter table orbit_private.context_entry enable row level security;
 comment on table orbit_private.context_entry is 'What tests of a run share: tokens, variables, and what each captured.';
 comment on column orbit_private.context_entry.version is 'The run''s event number at which it was written: a worker asks for what is newer than it has.';
 
+-- Definer: the one question that the definers below ask of whoever calls them.
+create function orbit_private.may_read_run(p_queue_no bigint)
+returns boolean language sql stable security definer set search_path = '' as $$
+  select orbit_private.caller_is_trusted() or exists (
+    select from orbit.test_runs r where r.queue_no = p_queue_no and r.organization_id = any (array(select orbit_private.my_organization_ids())))
+$$;
+comment on function orbit_private.may_read_run is 'Whether the caller may read the run of that queue_no.';
+
 -- Definer: entries are not readable directly; the run is, under its own policy.
 create function orbit_private.context_of(p_queue_no bigint, p_kind text)
 returns jsonb language sql stable security definer set search_path = '' as $$
-  select case when p_kind = 'captured' then
+  select case when not orbit_private.may_read_run(p_queue_no) then null
+    when p_kind = 'captured' then
       (select coalesce(jsonb_object_agg(c.producer, c.names), '{}')
          from (select e.producer, jsonb_object_agg(e.name, e.value) as names from orbit_private.context_entry e
                 where e.queue_no = p_queue_no and e.kind = 'captured' group by e.producer) c)
@@ -166,11 +179,14 @@ returns jsonb language sql stable security definer set search_path = '' as $$
             where e.queue_no = p_queue_no and e.kind = p_kind) end
 $$;
 
+comment on function orbit_private.context_of is 'A run''s context of one kind as one document; null unless the caller may read the run.';
+
 create function orbit_private.test_order_of(p_version_id uuid)
-returns text[] language sql stable security definer set search_path = '' as $$
+returns text[] language sql stable set search_path = '' as $$
   select array_agg(c.key order by t.n) from orbit.test_suite_versions v
     cross join unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id where v.id = p_version_id
 $$;
+comment on function orbit_private.test_order_of is 'The keys of a suite version''s tests, in its order.';
 grant execute on function orbit_private.context_of, orbit_private.test_order_of to authenticated, service_role;
 
 create view orbit.test_execution_context with (security_invoker = true) as

@@ -47,7 +47,8 @@ create table orbit_private.job (
 alter table orbit_private.job enable row level security;
 comment on table orbit_private.job is 'A test that still has to be run. state: 0 blocked by requirements, 1 ready (has a row in ready), 2 held by a worker.';
 comment on column orbit_private.job.attempt is 'Counts every handing out; with worker_id it is the fence that a late report does not pass.';
-comment on column orbit_private.job.losses is 'How many of the attempts ended with their worker; they do not use up the test''s own retries.';
+comment on column orbit_private.job.losses is 'How many of the attempts ended because their worker went; they do not use up the test''s own retries.';
+comment on column orbit_private.job.rank is 'Its place in the order of its lane: seconds since the epoch of its start, less a minute for each step of priority. It keeps it, however often it is handed out.';
 comment on column orbit_private.job.strict_children is 'Jobs that are skipped if this one does not pass.';
 comment on column orbit_private.job.loose_children is 'Jobs that wait for this one however it ends (clean-up).';
 
@@ -58,7 +59,7 @@ create table orbit_private.ready (
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 create index idx_ready_lane_rank on orbit_private.ready (lane, rank);
 alter table orbit_private.ready enable row level security;
-comment on table orbit_private.ready is 'What may be claimed, in order of rank: seconds since the epoch of its turn (a priority brings it forward, a back-off puts it off). Insert and delete only.';
+comment on table orbit_private.ready is 'What may be claimed, in order of rank (the job''s). What a back-off puts off waits in lane ~lane, in order of when it is due. Insert and delete only.';
 
 -- Reading a run ------------------------------------------------------------------------------------------------------------
 
@@ -78,11 +79,12 @@ declare v_status text := case
     when p.failed + p.timed_out > 0 then 'failed'
     when p.errored > 0 then 'errored'
     else 'passed' end;
+  v_end timestamptz := greatest(p_now, clock_timestamp());  -- after every result, also of workers that began later and were faster
 begin
   insert into orbit_private.run_event (queue_no, seq, at, payload)
-    values (p.queue_no, p.event_seq + 1, p_now, jsonb_build_object('run', v_status, 'reason', p.stop_reason, 'counts', orbit_private.counts_of(p)));
+    values (p.queue_no, p.event_seq + 1, v_end, jsonb_build_object('run', v_status, 'reason', p.stop_reason, 'counts', orbit_private.counts_of(p)));
   update orbit.test_runs r set status = v_status, reason = p.stop_reason, counts = orbit_private.counts_of(p),
-      event_seq = p.event_seq + 1, started_at = coalesce(r.started_at, p_now), finished_at = p_now where r.queue_no = p.queue_no;
+      event_seq = p.event_seq + 1, started_at = coalesce(r.started_at, v_end), finished_at = v_end where r.queue_no = p.queue_no;
   delete from orbit_private.run_progress o where o.queue_no = p.queue_no;
   perform pg_notify('orbit_run', p.queue_no::text);
   return v_status;
@@ -134,18 +136,27 @@ returns text language plpgsql set search_path = '' set enable_seqscan = off as $
 -- just claimed and now gives up. Returns the run's final status if nothing is left of it.
 declare
   v_progress orbit_private.run_progress; v_base bigint := p_queue_no << 20; v_status text; v_category text;
-  v_keep boolean; v_taken bigint[]; v_tests jsonb; v_count int;
+  v_keep boolean; v_doomed bigint[]; v_taken bigint[]; v_tests jsonb; v_count int;
 begin
   select * into v_progress from orbit_private.run_progress p where p.queue_no = p_queue_no for no key update;
   if not found then return null; end if;
   v_keep := v_progress.stop_status = 'fail_fast';  -- clean-up still runs after a failure that ends the run early
   v_status := case when v_keep then 'skipped' else 'cancelled' end;
   v_category := case v_progress.stop_status when 'fail_fast' then 'dependency' when 'timed_out' then 'timeout' else 'cancelled' end;
+  if v_keep then
+    -- With the tests that will not run goes all clean-up that strictly needs one of them, or needs such clean-up.
+    with recursive doomed (id) as (
+      select j.id from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576
+        and not j.always and (j.state < 2 or j.id = any (p_claimed))
+      union
+      select c from doomed d join orbit_private.job j on j.id = d.id cross join unnest(j.strict_children) c)
+    select array_agg(d.id) into v_doomed from doomed d;
+  end if;
   loop
     with unlisted as (
       delete from orbit_private.ready y where y.ctid = any (array(
           select x.ctid from orbit_private.ready x where x.job_id >= v_base and x.job_id < v_base + 1048576
-            and (not v_keep or exists (select from orbit_private.job a where a.id = x.job_id and not a.always))
+            and (not v_keep or x.job_id = any (v_doomed))
             for update skip locked))
         returning y.job_id),
     gone as (
@@ -153,17 +164,14 @@ begin
           select j.id from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576
             and (j.id = any (p_claimed)
               or (j.state = 0 or j.state = 1 and j.id in (select u.job_id from unlisted u))
-                 and (not v_keep or not j.always
-                      -- clean-up that needs data of a test that will not run
-                      or exists (select from orbit_private.job s where s.id >= v_base and s.id < v_base + 1048576
-                                   and not s.always and s.state < 2 and j.id = any (s.strict_children))))
+                 and (not v_keep or j.id = any (v_doomed)))
             order by j.id for update skip locked))
         returning d.id, d.test_case_id, d.previous_attempts),
     written as (
       insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id, environment_id,
                                       category, reason, attempts)
         select r.id, (g.id - v_base)::int, p_now, v_status, r.organization_id, r.project_id, g.test_case_id, r.environment_id,
-               v_category, v_progress.stop_reason, 0
+               v_category, v_progress.stop_reason, coalesce(jsonb_array_length(g.previous_attempts), 0)
           from gone g join orbit.test_runs r on r.queue_no = p_queue_no),
     detailed as (
       insert into orbit.test_result_details (run_id, position, created_at, status, organization_id, previous_attempts)

@@ -14,7 +14,8 @@ declare
 begin
   -- The suite: by id, or by project and key.
   if p_request ? 'suite_id' then
-    select * into v_suite from orbit.test_suites s where s.id = orbit_private.to_uuid(p_request ->> 'suite_id', 'suite_id');
+    select * into v_suite from orbit.test_suites s where s.id = orbit_private.to_uuid(p_request ->> 'suite_id', 'suite_id')
+      and (orbit_private.caller_is_trusted() or s.organization_id = any (array(select orbit_private.my_organization_ids())));
   else
     select s.* into v_suite from orbit.test_suites s join orbit.projects p on p.id = s.project_id
       where s.key = orbit_private.required(p_request, 'suite') and p.slug = orbit_private.slug(coalesce(p_request ->> 'project', 'default'))
@@ -25,6 +26,8 @@ begin
       'Save it first: orbit.save_suite, or `orbit run FILE`.');
   end if;
   perform orbit_private.require_role(v_suite.organization_id, 'editor');
+  -- Shared with other starts, but not with a save: dependencies are the suite's, and must be those of the version.
+  select * into v_suite from orbit.test_suites s where s.id = v_suite.id for share;
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'project', 'environment', 'environment_id',
@@ -45,8 +48,12 @@ begin
   if v_bad is not null then
     perform orbit_private.refuse('OR001', format('the secret %s is not sealed', v_bad), '', 'Seal it with the project''s key before it is sent.');
   end if;
-  if p_request ? 'environment_id' then
-    v_environment_id := orbit_private.to_uuid(p_request ->> 'environment_id', 'environment_id');
+  if p_request ->> 'environment_id' is not null then
+    select e.id into v_environment_id from orbit.environments e
+      where e.project_id = v_suite.project_id and e.id = orbit_private.to_uuid(p_request ->> 'environment_id', 'environment_id');
+    if not found then
+      perform orbit_private.refuse('OR002', format('no environment %s in the suite''s project', p_request ->> 'environment_id'));
+    end if;
   elsif p_request ->> 'environment' is not null then
     select e.id into v_environment_id from orbit.environments e where e.project_id = v_suite.project_id and e.name = p_request ->> 'environment';
     if not found then
@@ -54,12 +61,21 @@ begin
     end if;
   end if;
 
+  if p_request -> 'selection' is not null and (
+       jsonb_typeof(p_request -> 'selection') not in ('object', 'null') or jsonb_typeof(p_request #> '{selection,tests}') not in ('array', 'null')
+       or jsonb_typeof(v_tags) not in ('array', 'null')
+       or exists (select from jsonb_array_elements(case jsonb_typeof(v_tags) when 'array' then v_tags else '[]' end) g where jsonb_typeof(g) <> 'array')) then
+    perform orbit_private.refuse('OR001', 'selection is malformed', left((p_request -> 'selection')::text, 200),
+      'It is {tests?: [key, …], tags?: [[tag, …], …]}: a test is chosen that carries a tag of every group.');
+  end if;
+  v_tags := nullif(nullif(v_tags, 'null'), '[]');
+
   -- The selection: tests named, tests that carry one tag of every group given; with all they need, and the clean-up that belongs to them.
   if v_keys is not null then
     select min(k) into v_unknown from unnest(v_keys) k
       where not exists (select from orbit.test_cases c where c.suite_id = v_suite.id and c.key = k and c.archived_at is null);
     if v_unknown is not null then
-      perform orbit_private.refuse('OR002', format('no test %s in suite %s', v_unknown, v_suite.key));
+      perform orbit_private.refuse('OR002', format('no test %s in suite %s', v_unknown, v_suite.key), '', 'Look at the names: orbit validate --list FILE.');
     end if;
   end if;
   if v_keys is null and v_tags is null then
@@ -93,9 +109,6 @@ begin
 
   perform orbit_private.ensure_partitions(v_now);
   v_id := case when p_request ? 'run_id' then orbit_private.to_uuid(p_request ->> 'run_id', 'run_id') else gen_random_uuid() end;
-  if exists (select from orbit.test_runs r where r.id = v_id) then
-    perform orbit_private.refuse('OR004', format('there is a run %s already', v_id));
-  end if;
   insert into orbit.test_runs (id, organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
                                selection, variables, secrets, triggered_by, idempotency_key, base_dir, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
@@ -103,9 +116,12 @@ begin
             coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(p_request -> 'variables', '{}'),
             coalesce(p_request -> 'secrets', '{}'), coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', p_request ->> 'base_dir',
             (select auth.uid()), v_now)
-    on conflict (project_id, idempotency_key) do nothing returning * into v_run;
+    on conflict do nothing returning * into v_run;
   if v_run.id is null then
     select * into v_run from orbit.test_runs r where r.project_id = v_suite.project_id and r.idempotency_key = p_request ->> 'idempotency_key';
+    if not found then
+      perform orbit_private.refuse('OR004', format('there is a run %s already', v_id), '', 'Choose another run_id, or leave it out.');
+    end if;
     return orbit_private.run_of(v_run) || jsonb_build_object('repeated', true);
   end if;
   if coalesce((p_request ->> 'private')::boolean, false) then
@@ -141,13 +157,13 @@ begin
 
   -- Tests that the suite says to skip end now, and with them what needs them.
   for v_root in
-    select j.id, c.key, c.skip_reason, j.strict_children from orbit_private.job j join orbit.test_cases c on c.id = j.test_case_id
+    select j.id, j.lane, j.rank, c.key, c.skip_reason, j.strict_children from orbit_private.job j join orbit.test_cases c on c.id = j.test_case_id
       where j.id >= v_base and j.id < v_base + 1048576 and not c.enabled order by j.id
   loop
     v_below := orbit_private.skip_below(v_root.strict_children, 'skipped', 'dependency',
                                         format('%s is skipped: %s', v_root.key, v_root.skip_reason), v_now);
     v_itself := orbit_private.skip_below(array[v_root.id], 'skipped', null, v_root.skip_reason, v_now);
-    delete from orbit_private.ready y where y.job_id = v_root.id;
+    delete from orbit_private.ready y where y.lane = v_root.lane and y.rank = v_root.rank and y.job_id = v_root.id;
     perform orbit_private.release(v_below.loose || v_itself.loose);
   end loop;
   select count(*) into v_total from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576;
@@ -161,7 +177,10 @@ begin
   end if;
   perform pg_notify('orbit_ready', v_run.lane::text);
   return orbit_private.run_of(v_run);
+exception when data_exception or check_violation or not_null_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.start_run is 'See orbit.start_run.';
 
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
@@ -170,32 +189,33 @@ comment on function orbit.start_run is
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 
--- Definer: a run's live counters are in the queue. Callers come here with a run they may see (visible_run).
+-- Definer: a run's live counters are in the queue. The row given names the run and is not believed any further.
 create function orbit_private.run_of(p_run orbit.test_runs)
 returns jsonb language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object('id', p_run.id, 'suite', s.name, 'suite_id', s.id, 'project', j.slug, 'environment', e.name,
-    'status', case when p.queue_no is null then p_run.status when p.stop_status in ('cancelled', 'timed_out') then 'cancelling'
+  select jsonb_build_object('id', t.id, 'suite', s.name, 'suite_id', s.id, 'project', j.slug, 'environment', e.name,
+    'status', case when p.queue_no is null then t.status when p.stop_status in ('cancelled', 'timed_out') then 'cancelling'
                    when p.started then 'running' else 'queued' end,
-    'reason', coalesce(p_run.reason, p.stop_reason), 'counts', coalesce(p_run.counts, orbit_private.counts_of(p)),
-    'created_at', p_run.created_at, 'started_at', p_run.started_at, 'finished_at', p_run.finished_at,
-    'duration', extract(epoch from p_run.finished_at - p_run.started_at)::float8,
+    'reason', coalesce(t.reason, p.stop_reason), 'counts', coalesce(t.counts, orbit_private.counts_of(p)),
+    'created_at', t.created_at, 'started_at', t.started_at, 'finished_at', t.finished_at,
+    'duration', extract(epoch from t.finished_at - t.started_at)::float8,
     'expected_duration', (select avg(extract(epoch from o.finished_at - o.started_at))::float8 from (
         select r.finished_at, r.started_at from orbit.test_runs r
-          where r.suite_id = p_run.suite_id and r.status in ('passed', 'failed') and r.selection is not distinct from p_run.selection
+          where r.suite_id = t.suite_id and r.status in ('passed', 'failed') and r.selection is not distinct from t.selection
           order by r.created_at desc limit 5) o),
-    'event_seq', coalesce(p.event_seq, p_run.event_seq), 'queue_no', p_run.queue_no, 'lane', p_run.lane, 'version_id', p_run.version_id)
-  from orbit.test_suites s join orbit.projects j on j.id = s.project_id
-    left join orbit.environments e on e.id = p_run.environment_id
-    left join orbit_private.run_progress p on p.queue_no = p_run.queue_no
-  where s.id = p_run.suite_id
+    'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id)
+  from orbit.test_runs t join orbit.test_suites s on s.id = t.suite_id join orbit.projects j on j.id = s.project_id
+    left join orbit.environments e on e.id = t.environment_id
+    left join orbit_private.run_progress p on p.queue_no = t.queue_no
+  where t.id = p_run.id and orbit_private.may_read_run(t.queue_no)
 $$;
+comment on function orbit_private.run_of is 'A run as callers see it; null unless the caller may read it, whatever row is given.';
 
 -- Definer: it answers "not found" alike for what is not there and for what is not the caller's.
 create function orbit_private.visible_run(p_request jsonb)
 returns orbit.test_runs language plpgsql stable security definer set search_path = '' as $$
 declare v_text text := orbit_private.required(p_request, 'run_id'); v_run orbit.test_runs; v_ids uuid[];
 begin
-  if v_text ~ '^[0-9a-f]{4,35}$' or v_text = 'last' then
+  if v_text ~ '^[0-9a-f][0-9a-f-]{3,34}$' or v_text = 'last' then
     -- Short ids, as git has them: the beginning of one; `last` is the newest.
     v_ids := array(
       select r.id from orbit.test_runs r
@@ -216,54 +236,63 @@ begin
   end if;
   return v_run;
 end $$;
+comment on function orbit_private.visible_run is 'The run that a request''s run_id names: an id, the beginning of one, or `last`; OR002 unless the caller may read it.';
 
 create function orbit.get_run(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.run_of(orbit_private.visible_run(p_request)) $$;
 comment on function orbit.get_run is 'A run by {run_id}: its id, the beginning of it, or `last`. OR002 where there is none.';
 
 create function orbit.list_runs(p_request jsonb)
-returns jsonb language sql stable set search_path = '' as $$
-  select coalesce(jsonb_agg(orbit_private.run_of(r) order by r.created_at desc), '[]') from (
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_agg(orbit_private.run_of(r) order by r.created_at desc), '[]') from (
     select r.* from orbit.test_runs r join orbit.projects p on p.id = r.project_id
       where (p_request ->> 'project' is null or p.slug = orbit_private.slug(p_request ->> 'project'))
         and (p_request ->> 'status' is null or r.status = p_request ->> 'status')
         and (p_request ->> 'before' is null or r.created_at < (p_request ->> 'before')::timestamptz)
-      order by r.created_at desc limit least(coalesce((p_request ->> 'limit')::int, 20), 200)) r
-$$;
+      order by r.created_at desc limit least(coalesce((p_request ->> 'limit')::int, 20), 200)) r);
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
 comment on function orbit.list_runs is 'The newest runs: {project?, status?, before?, limit? = 20, at most 200}.';
 
 create function orbit.list_results(p_request jsonb)
 returns jsonb language plpgsql stable set search_path = '' as $$
 declare
   v_run orbit.test_runs := orbit_private.visible_run(p_request);
-  v_details boolean := coalesce((p_request ->> 'details')::boolean, false); v_rows jsonb; v_from timestamptz := v_run.created_at;
+  v_details boolean := coalesce((p_request ->> 'details')::boolean, false); v_rows jsonb;
+  v_from timestamptz := v_run.created_at - interval '1 hour'; v_to timestamptz := v_run.finished_at + interval '1 hour';
 begin
-  -- The run's start bounds the partitions at planning time.
+  -- When the run was bounds the partitions at planning time; an hour for clocks that were set meanwhile.
   execute format($q$
     select coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'run_id', r.run_id, 'position', r.position, 'key', c.key, 'name', c.name,
         'test_case_id', r.test_case_id, 'status', r.status, 'category', r.category, 'reason', r.reason, 'duration', r.duration_ms / 1000.0,
         'started_at', r.started_at, 'finished_at', r.created_at, 'attempts', r.attempts, 'worker', r.worker_id::text,
         'failures', coalesce(d.failures, '[]'), 'previous_attempts', coalesce(d.previous_attempts, '[]'))
         || case when $3 then jsonb_build_object('exchange', d.exchange) else '{}' end order by r.position), '[]')
-      from (select * from orbit.test_results r where r.run_id = $1 and r.created_at >= %L and r.position > $2
+      from (select * from orbit.test_results r where r.run_id = $1 and r.created_at between %1$L and %2$L and r.position > $2
               and ($5 is null or r.status = any ($5)) order by r.position limit $4) r
       join orbit.test_cases c on c.id = r.test_case_id
-      left join orbit.test_result_details d on d.run_id = r.run_id and d.position = r.position and d.created_at >= %L
-        and d.created_at = r.created_at and d.status = r.status$q$, v_from, v_from)
+      left join orbit.test_result_details d on d.run_id = r.run_id and d.position = r.position and d.created_at between %1$L and %2$L
+        and d.created_at = r.created_at and d.status = r.status$q$, v_from, coalesce(v_to, 'infinity'))
     into v_rows using v_run.id, coalesce((p_request ->> 'after')::int, -1), v_details, least(coalesce((p_request ->> 'limit')::int, 1000), 10000),
       case when jsonb_typeof(p_request -> 'status') = 'array' then array(select jsonb_array_elements_text(p_request -> 'status')) end;
   return v_rows;
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
 comment on function orbit.list_results is 'Final results of a run in the suite''s order: {run_id, after? (position), limit? = 1000, status?: [..], details? (with exchange)}.';
 
 -- Definer: the event log is not readable directly; the run is.
 create function orbit_private.events_of(p_run orbit.test_runs, p_after bigint, p_limit int)
 returns jsonb language sql stable security definer set search_path = '' as $$
-  with rows as (
-    select * from orbit_private.run_event e where e.queue_no = p_run.queue_no and e.seq > p_after order by e.seq limit p_limit),
+  with mine as materialized (
+    select t.* from orbit.test_runs t where t.id = p_run.id and orbit_private.may_read_run(t.queue_no)),
+  rows as (
+    select * from orbit_private.run_event e where e.queue_no = (select t.queue_no from mine t) and e.seq > p_after order by e.seq limit p_limit),
   keys as (
     select t.n - 1 as position, c.key from orbit.test_suite_versions v
-      cross join unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id where v.id = p_run.version_id),
+      cross join unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id where v.id = (select m.version_id from mine m)),
   spread as (
     select r.seq, r.at, 1 as part, 0 as n, 'run_started' as kind, null::int as position, null::text as status, null::text as reason,
            null::float8 as duration, null::int as attempt, null::jsonb as counts from rows r where r.payload ? 'began'
@@ -277,18 +306,24 @@ returns jsonb language sql stable security definer set search_path = '' as $$
     select r.seq, r.at, 4, f.n, 'test_started', (f.t ->> 0)::int, null, null, null, (f.t ->> 1)::int, null
       from rows r cross join jsonb_array_elements(r.payload -> 'started') with ordinality f (t, n)
     union all
+    select r.seq, r.at, 0, 0, 'context_changed', null, null, null, null, null, null from rows r where r.payload ? 'context'
+    union all
     select r.seq, r.at, 5, 0, case r.payload ->> 'run' when 'queued' then 'run_queued' when 'cancelling' then 'run_cancelling' else 'run_finished' end,
            null, r.payload ->> 'run', r.payload ->> 'reason', null, null, r.payload -> 'counts' from rows r where r.payload ? 'run')
   select coalesce(jsonb_agg(jsonb_build_object('seq', s.seq, 'kind', s.kind, 'at', s.at, 'run_id', p_run.id, 'key', k.key, 'position', s.position,
       'status', s.status, 'reason', s.reason, 'duration', s.duration, 'attempt', s.attempt, 'counts', s.counts) order by s.seq, s.part, s.n), '[]')
     from spread s left join keys k on k.position = s.position
 $$;
+comment on function orbit_private.events_of is 'Events of a run; none unless the caller may read it, whatever row is given.';
 
 create function orbit.read_events(p_request jsonb)
-returns jsonb language sql stable set search_path = '' as $$
-  select orbit_private.events_of(orbit_private.visible_run(p_request), coalesce((p_request ->> 'after')::bigint, 0),
-                                 least(coalesce((p_request ->> 'limit')::int, 500), 5000))
-$$;
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  return orbit_private.events_of(orbit_private.visible_run(p_request), coalesce((p_request ->> 'after')::bigint, 0),
+                                 least(coalesce((p_request ->> 'limit')::int, 500), 5000));
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
 comment on function orbit.read_events is 'Events of a run after a number: {run_id, after? = 0, limit? = 500 statements}. What one statement made happen shares a seq; none is missing between two seqs.';
 
 -- Stopping -----------------------------------------------------------------------------------------------------------------
@@ -365,7 +400,10 @@ begin
       worker_id = null, updated_at = now(), expires_at = excluded.expires_at;
   get diagnostics v_count = row_count;
   return jsonb_build_object('version', v_version, 'entries', v_count);
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.put_context is 'See orbit.put_context.';
 
 create function orbit.put_context(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.put_context(p_request) $$;
@@ -404,11 +442,12 @@ returns int language plpgsql security definer set search_path = '' as $$
 declare v_count int;
 begin
   delete from orbit_private.context_entry e where e.expires_at < p_now
-    and not exists (select from orbit_private.run_progress p where p.queue_no = e.queue_no);
+    and not exists (select from orbit_private.run_progress p where p.queue_no = e.queue_no)
+    and not exists (select from orbit.test_runs r where r.queue_no = e.queue_no and r.finished_at > p_now - interval '24 hours');
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
-comment on function orbit_private.cleanup_expired_contexts is 'Deletes context entries past their 24 hours, unless their run still goes on; returns how many.';
+comment on function orbit_private.cleanup_expired_contexts is 'Deletes context entries of runs that ended more than 24 hours ago; returns how many.';
 
 create function orbit.cleanup_expired_contexts(p_request jsonb default '{}')
 returns jsonb language sql set search_path = '' as $$ select jsonb_build_object('deleted', orbit_private.cleanup_expired_contexts()) $$;

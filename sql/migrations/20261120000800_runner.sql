@@ -65,10 +65,17 @@ declare
   v_now timestamptz := clock_timestamp();
   v_epoch float8 := extract(epoch from v_now);
   v_count int := coalesce(cardinality(p_jobs), 0);
-  v_ended bigint[]; v_statuses text[]; v_again bigint[]; v_release bigint[]; v_touched bigint[]; v_below bigint[]; v_blockers bigint[]; v_blocked bigint[];
+  v_known boolean := true; v_ended bigint[]; v_statuses text[]; v_tried smallint[]; v_finished jsonb[]; v_captures jsonb[];
+  v_again bigint[]; v_retried jsonb[]; v_release bigint[]; v_touched bigint[]; v_below bigint[]; v_blockers bigint[]; v_blocked bigint[];
   v_skipped bigint[]; v_claimed bigint[]; v_ranks float8[]; v_tries smallint[];
-  v_runs bigint[]; v_run bigint; v_root record; v_gone record; v_progress orbit_private.run_progress; v_events jsonb; v_stop boolean;
+  v_runs bigint[]; v_run bigint; v_root record; v_gone record; v_progress orbit_private.run_progress; v_events jsonb; v_started jsonb; v_stop boolean;
 begin
+  if p_want > 0 then
+    -- The worker before any job: whoever gives a worker up for lost takes its row first, and then its jobs.
+    perform 1 from orbit_private.worker w where w.id = p_worker for key share;
+    v_known := found;
+  end if;
+
   if v_count > 0 then
     -- 1. Lock, in one ordered pass, all that may be written: what is reported, its children, and below what did not pass everything.
     select array_agg(c) into v_touched
@@ -84,24 +91,29 @@ begin
         union all
         select unnest(j.loose_children) from below b join orbit_private.job j on j.id = b.id) x;
     end if;
-    perform 1 from orbit_private.job j where j.id = any (p_jobs || v_touched || v_below) order by j.id for update;
+    -- What is ready, or another's, is left alone: a late report must stand in nobody's way.
+    perform 1 from orbit_private.job j where j.id = any (p_jobs || v_touched || v_below)
+      and (j.state = 0 or j.state = 2 and j.worker_id = p_worker) order by j.id for update;
 
     -- 2. Another attempt for what may have one. A lost worker's job goes back at once, three times; it uses up no retry of the test's.
     if exists (select from unnest(p_statuses, p_extras) r (status, extra) where r.status = 'lost' or (r.extra ->> 'retryable')::boolean) then
       with again as (
         update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + (r.status = 'lost')::int,
-            rank = v_epoch + case when r.status = 'lost' then 0
-              else least(j.backoff[2], j.backoff[1] * j.backoff[3] ^ (j.attempt - j.losses - 1)) * (0.75 + random() / 2) end,
             previous_attempts = coalesce(j.previous_attempts, '[]') || jsonb_build_object('number', j.attempt, 'status', r.status,
               'reason', r.extra ->> 'reason', 'category', r.extra ->> 'category', 'duration', r.duration,
               'failures', coalesce(r.extra -> 'failures', '[]'), 'worker', p_worker::text)
           from unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)
           where j.id = r.id and j.state = 2 and j.worker_id = p_worker and j.attempt = r.attempt
-            and case when r.status = 'lost' then j.losses < 2
+            and case when r.status = 'lost' then (select count(*) from jsonb_array_elements(coalesce(j.previous_attempts, '[]')) l
+                                                    where l ->> 'status' = 'lost') < 2
                      else r.status <> 'passed' and (r.extra ->> 'retryable')::boolean and j.attempt - j.losses < j.max_attempts end
-          returning j.id, j.lane, j.rank),
-      listed as (insert into orbit_private.ready (lane, rank, job_id) select a.lane, a.rank, a.id from again a)
-      select array_agg(a.id) into v_again from again a;
+          returning j.id, j.lane, j.rank, jsonb_build_array(j.id & 1048575, r.status, r.duration, r.attempt, left(r.extra ->> 'reason', 300)) as event,
+            case when r.status <> 'lost' then v_epoch
+              + least(j.backoff[2], j.backoff[1] * j.backoff[3] ^ (j.attempt - j.losses - 1)) * (0.75 + random() / 2) end as due),
+      listed as (
+        insert into orbit_private.ready (lane, rank, job_id)
+          select case when a.due is null then a.lane else ~a.lane end, coalesce(a.due, a.rank), a.id from again a)
+      select array_agg(a.id), array_agg(a.event) into v_again, v_retried from again a;
     end if;
 
     -- 3. The rest is final: the job leaves the queue and its result enters the history in one statement, so there is exactly one.
@@ -110,7 +122,7 @@ begin
     gone as (
       delete from orbit_private.job j using reported r
         where j.id = r.id and j.state = 2 and j.worker_id = p_worker and j.attempt = r.attempt
-        returning j.id, j.test_case_id, j.attempt, j.losses, j.strict_children, j.loose_children, j.previous_attempts, r.duration, r.extra,
+        returning j.id, j.test_case_id, j.attempt, j.strict_children, j.loose_children, j.previous_attempts, r.duration, r.extra,
           case when r.status = 'lost' then 'errored'
                when r.status = 'passed' and j.attempt - j.losses > 1 then 'passed_on_retry' else r.status end as status),
     written as (
@@ -124,16 +136,19 @@ begin
         select r.id, (g.id & 1048575)::int, v_now, g.status, r.organization_id, g.extra -> 'failures', g.extra -> 'exchange', g.previous_attempts
           from gone g join orbit.test_runs r on r.queue_no = g.id >> 20
           where g.extra is not null and (g.extra ? 'failures' or g.extra ? 'exchange') or g.previous_attempts is not null)
-    select array_agg(g.id), array_agg(g.status),
+    select array_agg(g.id), array_agg(g.status), array_agg(g.attempt),
+           array_agg(jsonb_build_array(g.id & 1048575, g.status, g.duration, g.attempt, left(g.extra ->> 'reason', 300))),
+           array_agg(case when jsonb_typeof(g.extra -> 'captures') = 'array' then g.extra -> 'captures' end),
            (select array_agg(c) from gone h cross join lateral unnest(
                case when h.status in ('passed', 'passed_on_retry') then h.strict_children || h.loose_children else h.loose_children end) c),
            (select array_agg(h.id order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c where h.status not in ('passed', 'passed_on_retry')),
            (select array_agg(c order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c where h.status not in ('passed', 'passed_on_retry'))
-      into v_ended, v_statuses, v_release, v_blockers, v_blocked from gone g;
+      into v_ended, v_statuses, v_tried, v_finished, v_captures, v_release, v_blockers, v_blocked from gone g;
 
     if cardinality(coalesce(v_ended, '{}')) + cardinality(coalesce(v_again, '{}')) < v_count then
       return query select 'stale', r.id, r.attempt, null::float8, null::jsonb from unnest(p_jobs, p_attempts) r (id, attempt)
-        where r.id <> all (coalesce(v_ended, '{}')) and r.id <> all (coalesce(v_again, '{}'));
+        where r.id <> all (coalesce(v_again, '{}')) and not exists (
+          select from unnest(v_ended, v_tried) e (id, attempt) where e.id = r.id and e.attempt = r.attempt);
     end if;
 
     -- 4. What strictly needed a test that did not pass is skipped, and says because of which.
@@ -159,16 +174,23 @@ begin
     end if;
   end if;
 
-  -- 6. Claim. The bounds are variables, not function calls, so that the index stops at what is due; p_low lets a worker pass over
-  --    entries that are dead but not yet vacuumed (it starts again from the beginning several times a second).
+  -- 6. Claim, after what was put off and is due by now has come back to its old place. The bounds are variables, not function calls,
+  --    so that an index can serve them; p_low lets a worker pass over entries that are dead but not yet vacuumed (it starts again
+  --    from the beginning several times a second).
   if p_want > 0 then
-    perform 1 from orbit_private.worker w where w.id = p_worker for key share;
-    if not found then
+    if not v_known then
       return query select 'unknown', null::bigint, null::smallint, null::float8, null::jsonb;
     else
       with due as (
         delete from orbit_private.ready y where y.ctid = any (array(
-            select x.ctid from orbit_private.ready x where x.lane = p_lane and x.rank >= p_low and x.rank <= v_epoch
+            select x.ctid from orbit_private.ready x where x.lane = ~p_lane and x.rank <= v_epoch
+              order by x.rank limit 1000 for update skip locked))
+          returning y.job_id)
+      insert into orbit_private.ready (lane, rank, job_id)
+        select j.lane, j.rank, j.id from due d join orbit_private.job j on j.id = d.job_id;
+      with due as (
+        delete from orbit_private.ready y where y.ctid = any (array(
+            select x.ctid from orbit_private.ready x where x.lane = p_lane and x.rank >= p_low
               order by x.rank limit p_want for update skip locked))
           returning y.job_id),
       taken as (
@@ -204,9 +226,9 @@ begin
       from sums s where p.queue_no = v_run returning p.* into v_progress;
 
     v_events := jsonb_build_object('counts', orbit_private.counts_of(v_progress));
-    if v_claimed is not null then
-      v_events := v_events || jsonb_build_object('started', (
-        select jsonb_agg(jsonb_build_array(c.id & 1048575, c.attempt)) from unnest(v_claimed, v_tries) c (id, attempt) where c.id >> 20 = v_run));
+    v_started := (select jsonb_agg(jsonb_build_array(c.id & 1048575, c.attempt)) from unnest(v_claimed, v_tries) c (id, attempt) where c.id >> 20 = v_run);
+    if v_started is not null then
+      v_events := v_events || jsonb_build_object('started', v_started);
       if not v_progress.started then
         update orbit_private.run_progress p set started = true where p.queue_no = v_run;
         update orbit.test_runs r set status = case r.status when 'queued' then 'running' else r.status end, started_at = coalesce(r.started_at, v_now)
@@ -218,20 +240,16 @@ begin
       v_events := v_events || jsonb_strip_nulls(jsonb_build_object(
         'finished', (
           select jsonb_agg(x.event) from (
-            select jsonb_build_array(e.id & 1048575, e.status, r.duration, r.attempt, left(r.extra ->> 'reason', 300)) as event
-              from unnest(v_ended, v_statuses) e (id, status)
-              join unnest(p_jobs, p_attempts, p_durations, p_extras) r (id, attempt, duration, extra) on r.id = e.id where e.id >> 20 = v_run
+            select e.event from unnest(v_ended, v_finished) e (id, event) where e.id >> 20 = v_run
             union all
             select jsonb_build_array(i & 1048575, 'skipped', 0, 0, null) from unnest(v_skipped) i where i >> 20 = v_run) x),
         'retried', (
-          select jsonb_agg(jsonb_build_array(i & 1048575, r.status, r.duration, r.attempt, left(r.extra ->> 'reason', 300)))
-            from unnest(v_again) i join unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)
-              on r.id = i where i >> 20 = v_run)));
-      if exists (select from unnest(p_extras) x where x ? 'captures') then
+          select jsonb_agg(a.event) from unnest(v_again, v_retried) a (id, event) where a.id >> 20 = v_run)));
+      if exists (select from unnest(v_ended, v_captures) x (id, captures) where x.captures is not null and x.id >> 20 = v_run) then
         with given as (
           select (r.id & 1048575)::int as position, c as capture, n
-            from unnest(p_jobs, p_extras) r (id, extra) cross join jsonb_array_elements(r.extra -> 'captures') with ordinality x (c, n)
-            where r.id >> 20 = v_run and r.id = any (v_ended)),
+            from unnest(v_ended, v_captures) r (id, captures) cross join jsonb_array_elements(r.captures) with ordinality x (c, n)
+            where r.id >> 20 = v_run),
         named as (
           select 'captured' as kind, k.key as producer, g.capture, g.position, g.n
             from given g join orbit.test_runs t on t.queue_no = v_run join orbit.test_suite_versions v on v.id = t.version_id
@@ -286,8 +304,10 @@ begin
     return query select 'job', c.id, c.attempt, c.rank, null::jsonb from unnest(v_claimed, v_tries, v_ranks) c (id, attempt, rank);
   end if;
   if p_want > coalesce(cardinality(v_claimed), 0) then
-    return query select 'next', null::bigint, null::smallint, x.rank - v_epoch, null::jsonb
-      from orbit_private.ready x where x.lane = p_lane order by x.rank limit 1;
+    return query select 'next', null::bigint, null::smallint, n.seconds, null::jsonb from (select least(
+        (select 0::float8 from orbit_private.ready x where x.lane = p_lane limit 1),
+        (select greatest(x.rank - v_epoch, 0) from orbit_private.ready x where x.lane = ~p_lane order by x.rank limit 1))) n (seconds)
+      where n.seconds is not null;
   end if;
 end $$;
 comment on function orbit_runner.advance is 'One round trip of a worker: outcomes in, jobs out. See its body for the rows of the answer.';
@@ -313,7 +333,8 @@ begin
       perform orbit_runner.advance(v_dead.id, 0, 0, v_jobs, v_attempts, array_fill('lost'::text, array[cardinality(v_jobs)]),
         array_fill(0::real, array[cardinality(v_jobs)]),
         array_fill(jsonb_build_object('category', 'runner_lost', 'reason', format('its worker %s was lost', v_dead.name)), array[cardinality(v_jobs)]));
-      perform pg_notify('orbit_ready', '0');
+      perform pg_notify('orbit_ready', l.lane::text) from (
+        select distinct j.lane from orbit_private.job j where j.id = any (v_jobs) and j.state = 1) l;
     end if;
     return jsonb_build_object('lost_worker', v_dead.name, 'lost', coalesce(cardinality(v_jobs), 0), 'more', true);
   end if;
@@ -326,18 +347,32 @@ comment on function orbit_runner.tick is 'Housekeeping by whoever comes by: hand
 
 create function orbit_runner.retire_worker(p_worker bigint)
 returns void language plpgsql security definer set search_path = '' as $$
--- A worker that goes in good order: what it still holds is handed back at once and not counted as a loss.
-declare v_jobs bigint[];
+-- A worker that goes in good order: what it still holds is handed back at once, and uses up none of the three losses.
+declare v_now timestamptz := clock_timestamp(); v_name text; v_jobs bigint[]; v_retried jsonb[]; v_run bigint; v_progress orbit_private.run_progress;
 begin
-  delete from orbit_private.worker w where w.id = p_worker;
+  delete from orbit_private.worker w where w.id = p_worker returning w.name into v_name;
   perform 1 from orbit_private.job j where j.state = 2 and j.worker_id = p_worker order by j.id for update;
   with back as (
-    update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + 1 where j.state = 2 and j.worker_id = p_worker
-      returning j.id, j.lane, j.rank),
+    update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + 1,
+        previous_attempts = coalesce(j.previous_attempts, '[]') || jsonb_build_object('number', j.attempt, 'status', 'returned',
+          'reason', format('its worker %s signed off', v_name), 'worker', p_worker::text)
+      where j.state = 2 and j.worker_id = p_worker returning j.id, j.lane, j.rank, j.attempt),
   listed as (insert into orbit_private.ready (lane, rank, job_id) select b.lane, b.rank, b.id from back b)
-  select array_agg(b.id) into v_jobs from back b;
-  update orbit_private.run_progress p set running = p.running - (select count(*) from unnest(v_jobs) i where i >> 20 = p.queue_no)
-    where p.queue_no = any (array(select distinct i >> 20 from unnest(v_jobs) i));
+  select array_agg(b.id), array_agg(jsonb_build_array(b.id & 1048575, 'returned', 0, b.attempt, format('its worker %s signed off', v_name)))
+    into v_jobs, v_retried from back b;
+  for v_run in select distinct i >> 20 from unnest(v_jobs) i order by 1 loop
+    update orbit_private.run_progress p set event_seq = p.event_seq + 1,
+        running = p.running - (select count(*) from unnest(v_jobs) i where i >> 20 = p.queue_no)
+      where p.queue_no = v_run returning p.* into v_progress;
+    insert into orbit_private.run_event (queue_no, seq, at, payload)
+      select v_run, v_progress.event_seq, v_now, jsonb_build_object('counts', orbit_private.counts_of(v_progress), 'retried', jsonb_agg(r.event))
+        from unnest(v_jobs, v_retried) r (id, event) where r.id >> 20 = v_run;
+    if v_progress.stop_status is not null then
+      perform orbit_private.sweep(v_run, v_now);  -- nobody else would, for it was held when the run was stopped
+    end if;
+  end loop;
+  perform pg_notify('orbit_ready', l.lane::text) from (
+    select distinct j.lane from orbit_private.job j where j.id = any (v_jobs) and j.state = 1) l;
 end $$;
 comment on function orbit_runner.retire_worker is 'Takes a worker off the list and hands back what it held.';
 
