@@ -210,7 +210,9 @@ def _orbit_environment() -> dict[str, str]:
 
 
 def _warm_up(url: str, server: str) -> str | None:
-    """Start the embedded database and apply the migrations, as the first run on a machine does. Why not, if it fails."""
+    """Start the embedded database with an empty schema of this version, and run once. Why not, if it fails."""
+    reset = [sys.executable, "-m", "orbit_runner", "db", "reset", "--yes"]
+    subprocess.run(reset, env=_orbit_environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False)
     done = subprocess.run(
         _orbit(url), shell=True, cwd=_folder(server, 1), env=_orbit_environment(), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False,
@@ -333,7 +335,9 @@ def _report(measured: list[Measurement], servers: list[str]) -> str:
             if not tried:
                 continue
             if not good:
-                rows.append((float("inf"), f"| {name} | 0/{len(tried)} | {(tried[-1].fault or '')[:80]} |"))
+                rows.append(
+                    (float("inf"), f"| {name} | 0/{len(tried)} | {' '.join((tried[-1].fault or '').split())[:80]} |")
+                )
                 continue
             one = _good(measured, server, 1, name)
             walls = [run.wall for run in good]
