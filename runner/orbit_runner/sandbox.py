@@ -354,10 +354,10 @@ def _start(socket: int, memory: int) -> subprocess.Popen[bytes]:
     import orbit_context
     import orbit_runner
 
-    # Isolated from the user's environment and folder, and without `site`: its modules are found where ours were. The
-    # folders that hold our packages come last, for in a source tree they hold much else.
+    # Isolated from the user's environment and working folder, and without `site`: modules are looked for where we look,
+    # and our own packages, should an import hook have found them, where they are.
     homes = [str(Path(package.__path__[0]).parent) for package in (orbit_context, orbit_runner)]
-    path = [entry for entry in sys.path if entry and entry not in homes] + homes
+    path = list(dict.fromkeys([*(entry for entry in sys.path if entry), *homes]))
     code = (
         f"import sys; sys.path[:] = {path!r}\nfrom orbit_runner.sandbox_child import serve\nserve({socket}, {memory})"
     )

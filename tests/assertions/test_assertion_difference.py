@@ -54,6 +54,7 @@ def test_values_differ_exactly_where_differences_are_told(left: Any, right: Any)
 def test_numbers_are_equal_by_value_and_true_is_none(left: Any, right: Any, same: bool) -> None:
     assert equal(left, right) is same
     assert equal(right, left) is same
+    assert (hashable(left) == hashable(right)) is same
 
 
 def test_depth_is_no_problem() -> None:

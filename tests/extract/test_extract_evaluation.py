@@ -102,8 +102,9 @@ def test_no_file_is_read_through_an_entity(tmp_path: Path) -> None:
         + b"".join(b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(8)) + b"]><r>&i;</r>",
         b'<!DOCTYPE r [<!ENTITY a "' + b"A" * 50_000 + b'">]><r>' + b"&a;" * 50_000 + b"</r>",
         b"<a>" * 200_000 + b"</a>" * 200_000,
+        b"<a>" * 1000 + b"</a>" * 1000,
     ],
-    ids=["billion laughs", "quadratic", "deep"],
+    ids=["billion laughs", "quadratic", "very deep", "deep"],
 )  # fmt: skip
 def test_xml_bombs_are_refused_by_the_parser(body: bytes) -> None:
     with pytest.raises(EvaluationError) as caught:
