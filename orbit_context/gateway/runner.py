@@ -13,7 +13,7 @@ from orbit_context.errors import DatabaseUnavailableError, InvalidRequestError
 from orbit_context.gateway.postgres import CONNECTION_ERRORS, connect, translate, translated, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 __all__ = ["Advance", "ContextDelta", "Job", "Report", "RunnerGateway", "Stale"]
 
@@ -90,6 +90,7 @@ class RunnerGateway:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: asyncpg.Connection | None = None
+        self._listening: asyncpg.Connection | None = None
 
     async def connection(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -133,6 +134,15 @@ class RunnerGateway:
     async def tick(self, lease: float) -> dict[str, Any]:
         answer = await self._value("select orbit_runner.tick(make_interval(secs => $1))::text", lease)
         return dict(orjson.loads(answer))
+
+    async def listen(self, heard: Callable[[int], None]) -> None:
+        """Has `heard` called with the queue_no of each run that is stopped or finished; saying it again changes nothing."""
+        connection = await self.connection()
+        if connection is self._listening:
+            return
+        async with self._asking():
+            await connection.add_listener("orbit_run", lambda *notice: heard(int(notice[-1])))
+        self._listening = connection
 
     async def load_run(self, queue_no: int) -> dict[str, Any] | None:
         answer = await self._value("select orbit_runner.load_run($1)::text", queue_no)

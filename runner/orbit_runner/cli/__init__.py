@@ -21,7 +21,13 @@ def main() -> None:
     from orbit_runner.cli.messages import print_error
 
     try:
-        sys.exit(app(prog_name="orbit", standalone_mode=False))
+        # Not app(…): that would turn a broken pipe into exit code 1, which stands for tests that failed.
+        with app.make_context("orbit", sys.argv[1:]) as context:
+            code = app.invoke(context)
+        sys.stdout.flush()
+        sys.exit(code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
     except OrbitError as error:
         print_error(error)
         sys.exit(of_error(error))
@@ -37,5 +43,5 @@ def main() -> None:
         sys.exit(Exit.CANCELLED)
     except BrokenPipeError:
         # The reader of standard output went away (head, less): not an error of ours, and nobody is there to be told.
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.INFRASTRUCTURE)

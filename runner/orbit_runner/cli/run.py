@@ -163,6 +163,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
         environment_id = None
         if prepared.environment is not None:
             environment_id = await orbit.environments.ensure(prepared.environment, project=suite.document.project)
+        timeout = options.timeout or suite.document.timeout
         concurrency = options.concurrency or suite.document.concurrency or DEFAULT_CONCURRENCY
         run = await orbit.runs.start(
             run_id=run_id,
@@ -173,7 +174,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             selection=_selection(options, prepared.selected),
             concurrency=concurrency,
             fail_fast=options.fail_fast or None,
-            timeout=options.timeout or suite.document.timeout,
+            timeout=timeout,
             private=True,
             triggered_by="cli",
             base_dir=str(suite.base_dir.resolve()),
@@ -184,7 +185,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             created_at=run.created_at.isoformat(),
             suite=suite,
             variables=prepared.variables.values | {f"env.{k}": v for k, v in prepared.variables.environment.items()},
-            secrets=[name for name in (*prepared.variables.secret_names,) if name in prepared.variables.values],
+            secrets=list(secrets),
             sealer=sealer,
         )
         await _execute(
@@ -195,6 +196,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             sealer,
             target,
             min(concurrency, run.counts.total),
+            deadline=timeout,
             quiet=options.quiet,
         )
         return await _conclude(orbit, run, options.reports, options.as_json, target, suite)
@@ -220,6 +222,7 @@ async def _execute(
     target: DatabaseTarget,
     slots: int,
     *,
+    deadline: float | None = None,
     quiet: bool = False,
 ) -> None:
     """Runs the tests in this process and shows how they go. A first interrupt cancels the run, a second one leaves at once."""
@@ -229,7 +232,14 @@ async def _execute(
     transport, sandbox = CurlTransport(), Sandbox()
     executors = HttpRuns(transport, sandbox)
     worker = Worker(
-        target.dsn, slots=slots, prefetch=slots, executors=executors, sealer=sealer, lane=run.lane, until=run.queue_no
+        target.dsn,
+        slots=slots,
+        prefetch=slots,
+        executors=executors,
+        sealer=sealer,
+        lane=run.lane,
+        until=run.queue_no,
+        deadline=deadline,
     )
     if state is not None:
         executors.preload(run.queue_no, compiled or [])
@@ -238,7 +248,7 @@ async def _execute(
     work = asyncio.create_task(worker.run())
     work.add_done_callback(lambda _: nudge.set())
     shown = asyncio.create_task(_show(orbit, run, nudge, quiet=quiet))
-    handlers = _cancel_on_interrupt(orbit, run, work)
+    handlers = _cancel_on_interrupt(orbit, run, worker, work)
     try:
         await asyncio.wait({work, shown}, return_when=asyncio.FIRST_COMPLETED)
         if shown.done():
@@ -266,17 +276,23 @@ async def _show(orbit: Orbit, run: Run, nudge: asyncio.Event, *, quiet: bool) ->
             view.event(event)
 
 
-def _cancel_on_interrupt(orbit: Orbit, run: Run, work: asyncio.Task[None]) -> Callable[[], Sequence[asyncio.Task[Any]]]:
+def _cancel_on_interrupt(
+    orbit: Orbit, run: Run, worker: Worker, work: asyncio.Task[None]
+) -> Callable[[], Sequence[asyncio.Task[Any]]]:
     """Returns how to undo it, which tells the cancellation that is under way."""
     loop = asyncio.get_running_loop()
     asked: list[asyncio.Task[Any]] = []
+
+    async def cancel() -> None:
+        await patiently(lambda: orbit.runs.cancel(run.id, reason="interrupted"))
+        worker.stop_run(run.queue_no)
 
     def interrupt() -> None:
         if asked:
             work.cancel()
             return
         sys.stderr.write("\ncancelling the run; interrupt again to leave at once\n")
-        asked.append(loop.create_task(patiently(lambda: orbit.runs.cancel(run.id, reason="interrupted"))))
+        asked.append(loop.create_task(cancel()))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)

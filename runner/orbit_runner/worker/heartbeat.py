@@ -50,6 +50,7 @@ class Heartbeat:
         self._interval = interval
         self._lease = lease
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._main, name=f"orbit-heartbeat-{worker}", daemon=True)
 
     def start(self) -> None:
@@ -58,34 +59,47 @@ class Heartbeat:
     def stop(self) -> None:
         """Returns when the thread has ended, or after five seconds where the database does not answer it."""
         self._stop.set()
+        self._wake.set()
         self._thread.join(timeout=5)
 
+    def nudge(self) -> None:
+        """Beats now: a run may have come to its end."""
+        self._wake.set()
+
     def _main(self) -> None:
-        if self._stop.wait(self._interval):
-            return
-        asyncio.run(self._beat())
+        self._wake.wait(self._interval)
+        if not self._stop.is_set():
+            asyncio.run(self._beat())
 
     async def _beat(self) -> None:
         gateway = RunnerGateway(self._dsn)
         loop = asyncio.get_running_loop()
         try:
-            while True:
+            while not self._stop.is_set():
+                self._wake.clear()
                 try:
+                    await gateway.listen(self._heard)
                     alive, stopping = await gateway.heartbeat(self._worker, self._runs())
                     if not alive:
                         self._on_lost()
                         return
                     if stopping:
                         self._on_stopping(stopping)
-                    while not self._stop.is_set() and (await gateway.tick(self._lease)).get("more"):
+                    while not self._stop.is_set() and (kept := await gateway.tick(self._lease)).get("more"):
                         pass
+                    if kept.get("late"):
+                        self._wake.set()  # to hear which runs those were
                     pause = self._interval
                 except Exception as error:  # noqa: BLE001 - whatever it was, a worker without a heartbeat loses all it holds
                     detail = error.detail if isinstance(error, OrbitError) else None
                     _log.warning("heartbeat: %s: %s (%s)", type(error).__name__, error, detail)
                     await gateway.drop()
                     pause = min(self._interval, _RETRY_SECONDS)
-                if await loop.run_in_executor(None, self._stop.wait, pause):
-                    return
+                await loop.run_in_executor(None, self._wake.wait, pause)
         finally:
             await gateway.close()
+
+    def _heard(self, run: int) -> None:
+        """The database says that a run was stopped or is over. Some poolers let nothing through: the next beat finds out."""
+        if run in self._runs():
+            self.nudge()

@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _IDLE_SHORT, _IDLE_LONG = 0.02, 0.5
 _LOW_RESET = 0.25
+_AFTER = 0.05
 _NEGATIVE_INFINITY = float("-inf")
 _UNRECORDABLE = {
     "category": "internal",
@@ -46,7 +47,8 @@ class Worker:
         await worker.run()
 
     `slots` is how many tests run at once; `prefetch` how many more it may hold, which hides the round trip but is lost with the
-    worker. Cancelling the task that runs it hands back everything it holds.
+    worker. `deadline`: seconds until the run `until` is over its time, so that it is looked at then. Cancelling the task that
+    runs it hands back everything it holds.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Worker:
         sealer: Sealer | None = None,
         lane: int = 0,
         until: int | None = None,
+        deadline: float | None = None,
         prefetch: int = 0,
         name: str | None = None,
         capabilities: Sequence[str] = ("http",),
@@ -74,6 +77,8 @@ class Worker:
         self._sealer = sealer
         self._lane = lane
         self._until = until
+        self._deadline = deadline
+        self._beat: Heartbeat | None = None
         self._capabilities = capabilities
         self._interval = heartbeat
         self._lease = lease
@@ -109,14 +114,15 @@ class Worker:
 
     async def run(self) -> None:
         """Raises DatabaseUnavailableError where the database stays away for a minute."""
-        beat = await self._register()
+        await self._register()
+        if self._deadline is not None:
+            asyncio.get_running_loop().call_later(self._deadline + _AFTER, self._look_up)
         idle = _IDLE_SHORT
         look_at = 0.0  # when to ask for work although there is nothing to report
         try:
             while self._until is None or self._until not in self.finished:
                 if self._lost:
-                    await asyncio.to_thread(beat.stop)
-                    beat = await self._start_again()
+                    await self._start_again()
                 want = 0 if self._drain else max(self._slots + self._prefetch - len(self._held) + len(self._reports), 0)
                 now = time.monotonic()
                 if not self._reports and (want == 0 or now < look_at):
@@ -149,7 +155,6 @@ class Worker:
                 pause = idle if answer.next_in is None else min(idle, answer.next_in)
                 look_at = time.monotonic() + (0.0 if len(answer.jobs) >= want else pause)
         finally:
-            await asyncio.to_thread(beat.stop)
             await self._leave()
 
     def _recordable(self, reports: list[Report], error: InvalidRequestError) -> list[Report]:
@@ -172,7 +177,15 @@ class Worker:
             pass
         self._wake.clear()
 
-    async def _register(self) -> Heartbeat:
+    def stop_run(self, queue_no: int) -> None:
+        """Ends the tests of a run that is being stopped, as one would hear of it at the next heartbeat."""
+        self._heed([queue_no])
+
+    def _look_up(self) -> None:
+        if self._beat is not None:
+            self._beat.nudge()
+
+    async def _register(self) -> None:
         self.id = await patiently(
             lambda: self._gateway.register(self.name, self._slots, self._capabilities, __version__)
         )
@@ -187,7 +200,7 @@ class Worker:
             with suppress(RuntimeError):  # the loop may have been closed by now
                 loop.call_soon_threadsafe(callback, *arguments)  # type: ignore[arg-type]
 
-        beat = Heartbeat(
+        self._beat = Heartbeat(
             self._dsn,
             self.id,
             runs=lambda: list({job >> 20 for job in list(self._held)} | set(self._states)),
@@ -196,16 +209,17 @@ class Worker:
             interval=self._interval,
             lease=self._lease,
         )
-        beat.start()
-        return beat
+        self._beat.start()
 
-    async def _start_again(self) -> Heartbeat:
+    async def _start_again(self) -> None:
         """This worker was silent for too long and what it held is others' now: lets go of all of it and registers anew."""
         _log.warning("%s was given up for lost; what it held is run again", self.name)
         await self._abandon()
-        return await self._register()
+        await self._register()
 
     async def _abandon(self) -> None:
+        if self._beat is not None:
+            await asyncio.to_thread(self._beat.stop)
         self._waiting.clear()
         for task in self._running.values():
             task.cancel()
