@@ -156,10 +156,16 @@ def compile_jsonpath(expression: str, dialect: Dialect = "rfc9535") -> JsonPath:
     prefix, is_whole = _prefix(expression)
     if is_whole:
         return JsonPath(expression, dialect, steps=prefix, prefix=prefix, is_singular=None not in prefix)
-    find, is_singular = _compile_rfc9535(expression)
-    return JsonPath(
-        expression, dialect, prefix=prefix, find=find, is_singular=is_singular, weight=_weigh(expression, is_singular)
-    )
+    find = _compile_rfc9535(expression)
+    bare = _QUOTED.sub("s", expression)
+    if _names_root_in_inner_filter(bare):
+        raise ExpressionError(
+            f"the JSONPath {_short(expression)} names $ in a filter inside a filter, which is not supported",
+            hint="Capture what $ should give there first, or filter in two steps.",
+        )
+    is_singular = ".." not in bare and not any(sign in bare for sign in "*?:,")
+    weight = 0 if is_singular else _weigh(bare)
+    return JsonPath(expression, dialect, prefix=prefix, find=find, is_singular=is_singular, weight=weight)
 
 
 def _prefix(expression: str) -> tuple[tuple[_Step, ...], bool]:
@@ -176,15 +182,12 @@ def _prefix(expression: str) -> tuple[tuple[_Step, ...], bool]:
     return tuple(steps), position == len(expression)
 
 
-def _weigh(expression: str, is_singular: bool) -> int | None:
-    """How many times dearer than a plain walk through the document; None where no bound is known.
+def _weigh(bare: str) -> int | None:
+    """How many times dearer a query (without its quoted texts) is than a plain walk; None where no bound is known.
 
     Everything below is linear in the document's size: one descendant segment, one filter (two where nothing descends)
     that looks at its own element only, unions of a few selectors. `match` and `search` run a backtracking engine.
     """
-    if is_singular:
-        return 0
-    bare = _QUOTED.sub("s", expression)
     descents, filters, unions = bare.count(".."), bare.count("?"), bare.count(",")
     if descents > 1 or filters > (1 if descents else 2) or unions > 3 or bare.count("$") > 1:
         return None
@@ -194,7 +197,22 @@ def _weigh(expression: str, is_singular: bool) -> int | None:
     return length * (1 << unions) * (3 if descents else 1) * (2 if filters else 1)
 
 
-def _compile_rfc9535(expression: str) -> tuple[Callable[[Any], list[Any]], bool]:
+def _names_root_in_inner_filter(bare: str) -> bool:
+    """Whether `$` stands two filters deep: there the library takes it for the outer filter's element, and is wrong."""
+    filters: list[bool] = []
+    for character in bare:
+        if character == "[":
+            filters.append(False)
+        elif character == "]":
+            filters.pop()
+        elif character == "?":
+            filters[-1] = True
+        elif character == "$" and sum(filters) > 1:
+            return True
+    return False
+
+
+def _compile_rfc9535(expression: str) -> Callable[[Any], list[Any]]:
     import jsonpath_rfc9535
 
     try:
@@ -211,7 +229,7 @@ def _compile_rfc9535(expression: str) -> tuple[Callable[[Any], list[Any]], bool]
             reason = "the document is nested too deeply for it" if _is_recursion(error) else _first_line(error)
             raise ExpressionError(f"the JSONPath {_short(expression)} cannot be evaluated: {reason}") from None
 
-    return find, query.singular_query()
+    return find
 
 
 def _bracketed(expression: str) -> str:

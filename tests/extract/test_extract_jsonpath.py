@@ -176,6 +176,17 @@ def test_a_wrong_query_is_refused_with_a_hint(expression: str, hint: str | None)
     assert (caught.value.hint is None) if hint is None else (hint in (caught.value.hint or ""))
 
 
+def test_the_root_in_an_inner_filter_is_refused_rather_than_mistaken() -> None:
+    with pytest.raises(ExpressionError, match="filter inside a filter"):
+        compile_jsonpath("$[?@.a[?@ == $.x]]")
+    assert compile_jsonpath("$[?@['$?'] == $.x || @.a[?@ == '$']]").find(
+        {"x": 1, "y": {"$?": 1}, "z": {"a": ["$"]}}
+    ) == [
+        {"$?": 1},
+        {"a": ["$"]},
+    ]
+
+
 def test_a_query_has_a_longest_length() -> None:
     with pytest.raises(ExpressionError, match="longer than"):
         compile_jsonpath("$" + ".a" * 4000)
