@@ -165,6 +165,13 @@ async def test_multipart(transport: Transport, server: HostileServer, tmp_path: 
     ]
 
 
+async def test_a_multipart_body_does_not_leak_into_the_next(transport: Transport, server: HostileServer) -> None:
+    await transport.send(HttpRequest("POST", server.url("/echo"), body=Multipart([FieldPart("a", "1")])))
+    seen = await echo(transport, HttpRequest("GET", server.url("/echo")))
+    assert (seen["method"], seen["body"]) == ("GET", "")
+    assert sorted(name for name, _ in named(seen)) == ["Accept", "Host", "User-Agent"]
+
+
 async def test_a_missing_file_is_named(transport: Transport, server: HostileServer, tmp_path: Path) -> None:
     body = Multipart([FilePart("f", tmp_path / "absent.bin")])
     error = await refusal(transport, HttpRequest("POST", server.url("/echo"), body=body))

@@ -229,13 +229,13 @@ class CurlTransport:
 
     def _take_back(self, transfer: _Transfer) -> None:
         """The handle is used again, with nothing left of this exchange."""
+        if transfer.mime is not None:
+            transfer.mime.close()  # before the reset: closing it turns the handle to POST again
         if self._closed or len(self._free) >= _SPARE_HANDLES:
             transfer.curl.close()
         else:
             transfer.curl.reset()
             self._free.append(transfer.curl)
-        if transfer.mime is not None:
-            transfer.mime.close()
 
     def _fail_all(self, code: int, message: str) -> None:
         transfers = list(self._transfers.values())
