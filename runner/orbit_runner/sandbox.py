@@ -105,7 +105,11 @@ class Sandbox:
                         continue
                     try:
                         child = self._serving[task] = await self._living(child)
-                        job.succeed(await child.ask(job))
+                        try:
+                            job.succeed(await child.ask(job))
+                        except _KilledError:  # by somebody else, perhaps while it was idle: another one may answer
+                            child = self._serving[task] = await self._living(child)
+                            job.succeed(await child.ask(job))
                     except EvaluationError as error:
                         job.fail(error)
                     except OSError as error:
@@ -127,6 +131,10 @@ class Sandbox:
                 await child.end()
             child = self._idle.pop() if self._idle else _Child(self._memory)
         return child
+
+
+class _KilledError(EvaluationError):
+    """A child was killed from outside."""
 
 
 class _Job:
@@ -242,15 +250,17 @@ class _Child:
 
     def _obituary(self, job: _Job, code: int) -> EvaluationError:
         """Why the child ended without an answer."""
+        if code in (-signal.SIGKILL, -signal.SIGTERM) and self._wire.was_lost_by_peer:
+            # Not by us: by a person, or by the system for want of memory.
+            return _KilledError(f"the evaluator was killed while it worked on the {_NAMES[job.kind]}", code="memory")
         if code == -signal.SIGPROF:
             return EvaluationError(
                 f"the {_NAMES[job.kind]} took more than {job.budget:g} s and was stopped",
                 code="timeout",
                 hint="Make it say more exactly where to look, or the response smaller.",
             )
-        # Killed, but not by us: by the system, out of memory. Libraries written in C may crash where they get none.
-        was_killed = code == -signal.SIGKILL and self._wire.was_lost_by_peer
-        if was_killed or (code < 0 and self._resident > self._memory // 2):
+        # Libraries written in C may crash where they get no memory.
+        if code < 0 and self._resident > self._memory // 2:
             return self._out_of_memory(job)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return EvaluationError(
