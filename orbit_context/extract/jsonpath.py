@@ -26,14 +26,14 @@ MAX_EXPRESSION = 4096
 
 # What can be walked directly, spelt exactly as RFC 9535 has it: no blanks, no escapes.
 _WALKABLE = re.compile(
-    r"""\.(?P<name>[A-Za-z_\x80-\ud7ff\ue000-\U0010ffff][0-9A-Za-z_\x80-\ud7ff\ue000-\U0010ffff]*)
+    r"""\.(?P<name>(?:[A-Za-z_]|[^\x00-\x7f])(?:[0-9A-Za-z_]|[^\x00-\x7f])*)
       | \[(?P<index>0|-?[1-9][0-9]{0,14})\]
-      | \['(?P<single>[^'\\\x00-\x1f\ud800-\udfff]*)'\]
-      | \["(?P<double>[^"\\\x00-\x1f\ud800-\udfff]*)"\]
+      | \['(?P<single>[^'\\\x00-\x1f]*)'\]
+      | \["(?P<double>[^"\\\x00-\x1f]*)"\]
       | (?P<wildcard>\.\*|\[\*\])""",
     re.VERBOSE,
 )
-_DOTTED = re.compile(r"(\.\.?)([A-Za-z_\x80-\ud7ff\ue000-\U0010ffff][0-9A-Za-z_\x80-\ud7ff\ue000-\U0010ffff]*)")
+_DOTTED = re.compile(r"(\.\.?)((?:[A-Za-z_]|[^\x00-\x7f])(?:[0-9A-Za-z_]|[^\x00-\x7f])*)")
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 # A query that needs the library is evaluated in place up to this many bytes of document times its weight; beyond, in an
@@ -151,6 +151,8 @@ def compile_jsonpath(expression: str, dialect: Dialect = "rfc9535") -> JsonPath:
     """
     if len(expression) > MAX_EXPRESSION:
         raise ExpressionError(f"the JSONPath is longer than {MAX_EXPRESSION} characters")
+    if not expression.isascii() and any("\ud800" <= character <= "\udfff" for character in expression):
+        raise ExpressionError("the JSONPath holds half a character (a lone surrogate)")
     if dialect == "ng":
         return JsonPath(expression, dialect, prefix=_prefix(expression)[0], find=_compile_ng(expression), weight=None)
     prefix, is_whole = _prefix(expression)

@@ -192,6 +192,12 @@ def test_a_query_has_a_longest_length() -> None:
         compile_jsonpath("$" + ".a" * 4000)
 
 
+@pytest.mark.parametrize("expression", ["$.a\ud800", "$['\udfff']", "$..\ud800"])
+def test_half_a_character_is_refused(expression: str) -> None:
+    with pytest.raises(ExpressionError, match="half a character"):
+        compile_jsonpath(expression)
+
+
 def test_the_dialect_ng_is_jsonpath_ng() -> None:
     document = {"items": [{"n": 3}, {"n": 1}, {"n": 2}]}
     assert compile_jsonpath("$.items.`len`", "ng").find(document) == [3]
