@@ -162,6 +162,7 @@ class RunnerGateway:
         is harmless. A deadlock or serialisation failure is told the same way; nothing of the call took effect then.
         Raises InvalidRequestError where one of the reports holds what cannot be stored; nothing took effect either.
         """
+        extras = [None if report.extra is None else orjson.dumps(report.extra).decode() for report in reports]
         try:
             rows = await (await self.connection()).fetch(
                 _ADVANCE,
@@ -172,7 +173,7 @@ class RunnerGateway:
                 [report.attempt for report in reports],
                 [report.status for report in reports],
                 [report.duration for report in reports],
-                [None if report.extra is None else orjson.dumps(report.extra).decode() for report in reports],
+                extras if any(extras) else [],
                 low,
                 list(known),
                 list(known.values()),

@@ -36,13 +36,15 @@ begin
     perform orbit_private.refuse('OR001', format('unknown field %s', v_bad), '', 'See the comment of orbit.start_run.');
   end if;
   if coalesce((p_request ->> 'timeout')::float8, 1) <= 0 then
-    perform orbit_private.refuse('OR001', 'timeout is not more than zero seconds');
+    perform orbit_private.refuse('OR001', 'timeout is not more than zero seconds', '', 'Leave it out where the run may take as long as it takes.');
   end if;
   if coalesce((p_request ->> 'priority')::int, 0) not between -100 and 100 then
-    perform orbit_private.refuse('OR001', format('priority %s is not between -100 and 100', p_request ->> 'priority'));
+    perform orbit_private.refuse('OR001', format('priority %s is not between -100 and 100', p_request ->> 'priority'), '',
+      'A step is worth a minute of waiting; 0 is usual.');
   end if;
   if coalesce((p_request ->> 'concurrency')::int, 1) not between 1 and 10000 then
-    perform orbit_private.refuse('OR001', format('concurrency %s is not between 1 and 10000', p_request ->> 'concurrency'));
+    perform orbit_private.refuse('OR001', format('concurrency %s is not between 1 and 10000', p_request ->> 'concurrency'), '',
+      'Leave it out where only the workers'' slots count.');
   end if;
   select min(s.key) into v_bad from jsonb_each_text(coalesce(p_request -> 'secrets', '{}')) s where s.value not like 'orbit.seal.v1.%';
   if v_bad is not null then
@@ -52,12 +54,14 @@ begin
     select e.id into v_environment_id from orbit.environments e
       where e.project_id = v_suite.project_id and e.id = orbit_private.to_uuid(p_request ->> 'environment_id', 'environment_id');
     if not found then
-      perform orbit_private.refuse('OR002', format('no environment %s in the suite''s project', p_request ->> 'environment_id'));
+      perform orbit_private.refuse('OR002', format('no environment %s in the suite''s project', p_request ->> 'environment_id'), '',
+        'Save it first: orbit.save_environment.');
     end if;
   elsif p_request ->> 'environment' is not null then
     select e.id into v_environment_id from orbit.environments e where e.project_id = v_suite.project_id and e.name = p_request ->> 'environment';
     if not found then
-      perform orbit_private.refuse('OR002', format('no environment %s', p_request ->> 'environment'));
+      perform orbit_private.refuse('OR002', format('no environment %s in the suite''s project', p_request ->> 'environment'), '',
+        'Save it first: orbit.save_environment.');
     end if;
   end if;
 
@@ -92,13 +96,16 @@ begin
               from jsonb_array_elements(v_tags) g))
       union
       select d.required_test_id from chosen c join orbit.test_dependencies d on d.dependent_test_id = c.id),
+    -- Clean-up belongs to the selection if all it needs does: what is left over of the rest, and all that needs any of that, does not.
+    left_out (id) as (
+      select t.id from tests t where not exists (select from chosen c where c.id = t.id)
+        and (not t.always or not exists (select from orbit.test_dependencies d where d.dependent_test_id = t.id))
+      union
+      select d.dependent_test_id from left_out o join orbit.test_dependencies d on d.required_test_id = o.id),
     with_clean_up as (
       select id from chosen
       union
-      select t.id from tests t where t.always and exists (select from orbit.test_dependencies d where d.dependent_test_id = t.id)
-        and exists (select from chosen)
-        and not exists (select from orbit.test_dependencies d where d.dependent_test_id = t.id
-                          and not exists (select from chosen c where c.id = d.required_test_id)))
+      select t.id from tests t where t.always and exists (select from chosen) and not exists (select from left_out o where o.id = t.id))
     select array_agg(t.position order by t.position) into v_chosen from tests t join with_clean_up w on w.id = t.id;
   end if;
   v_total := coalesce(cardinality(v_chosen), 0);
@@ -270,7 +277,7 @@ begin
         'started_at', r.started_at, 'finished_at', r.created_at, 'attempts', r.attempts, 'worker', r.worker_id::text,
         'failures', coalesce(d.failures, '[]'), 'previous_attempts', coalesce(d.previous_attempts, '[]'))
         || case when $3 then jsonb_build_object('exchange', d.exchange) else '{}' end order by r.position), '[]')
-      from (select * from orbit.test_results r where r.run_id = $1 and r.created_at between %1$L and %2$L and r.position > $2
+      from (select r.*, orbit.id(r) as id from orbit.test_results r where r.run_id = $1 and r.created_at between %1$L and %2$L and r.position > $2
               and ($5 is null or r.status = any ($5)) order by r.position limit $4) r
       join orbit.test_cases c on c.id = r.test_case_id
       left join orbit.test_result_details d on d.run_id = r.run_id and d.position = r.position and d.created_at between %1$L and %2$L
@@ -290,29 +297,31 @@ returns jsonb language sql stable security definer set search_path = '' as $$
     select t.* from orbit.test_runs t where t.id = p_run.id and orbit_private.may_read_run(t.queue_no)),
   rows as (
     select * from orbit_private.run_event e where e.queue_no = (select t.queue_no from mine t) and e.seq > p_after order by e.seq limit p_limit),
-  keys as (
-    select t.n - 1 as position, c.key from orbit.test_suite_versions v
-      cross join unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id where v.id = (select m.version_id from mine m)),
+  tests as materialized (
+    select t.n - 1 as position, t.id from orbit.test_suite_versions v cross join unnest(v.test_case_ids) with ordinality t (id, n)
+      where v.id = (select m.version_id from mine m)),
   spread as (
     select r.seq, r.at, 1 as part, 0 as n, 'run_started' as kind, null::int as position, null::text as status, null::text as reason,
            null::float8 as duration, null::int as attempt, null::jsonb as counts from rows r where r.payload ? 'began'
     union all
-    select r.seq, r.at, 2, f.n, 'test_finished', (f.t ->> 0)::int, f.t ->> 1, coalesce(f.t ->> 4, r.payload ->> 'reason'), (f.t ->> 2)::float8, (f.t ->> 3)::int, null
-      from rows r cross join jsonb_array_elements(r.payload -> 'finished') with ordinality f (t, n)
+    select r.seq, r.at, 2, f.n, 'test_finished', (f.job & 1048575)::int, coalesce(f.status, 'passed'), coalesce(f.reason, r.payload ->> 'reason'),
+           f.duration::numeric::float8, coalesce(f.attempt, case when r.ended_durations is not null then 1 end), null
+      from rows r cross join unnest(r.ended, r.ended_statuses, r.ended_reasons, r.ended_durations, r.ended_attempts)
+        with ordinality f (job, status, reason, duration, attempt, n)
     union all
     select r.seq, r.at, 3, f.n, 'test_retried', (f.t ->> 0)::int, f.t ->> 1, f.t ->> 4, (f.t ->> 2)::float8, (f.t ->> 3)::int, null
-      from rows r cross join jsonb_array_elements(r.payload -> 'retried') with ordinality f (t, n)
+      from rows r cross join jsonb_array_elements(r.payload -> 'retried') with ordinality f (t, n) where r.payload ? 'retried'
     union all
-    select r.seq, r.at, 4, f.n, 'test_started', (f.t ->> 0)::int, null, null, null, (f.t ->> 1)::int, null
-      from rows r cross join jsonb_array_elements(r.payload -> 'started') with ordinality f (t, n)
+    select r.seq, r.at, 4, f.n, 'test_started', (f.job & 1048575)::int, null, null, null, coalesce(f.attempt, 1), null
+      from rows r cross join unnest(r.started, r.started_attempts) with ordinality f (job, attempt, n)
     union all
     select r.seq, r.at, 0, 0, 'context_changed', null, null, null, null, null, null from rows r where r.payload ? 'context'
     union all
     select r.seq, r.at, 5, 0, case r.payload ->> 'run' when 'queued' then 'run_queued' when 'cancelling' then 'run_cancelling' else 'run_finished' end,
            null, r.payload ->> 'run', r.payload ->> 'reason', null, null, r.payload -> 'counts' from rows r where r.payload ? 'run')
-  select coalesce(jsonb_agg(jsonb_build_object('seq', s.seq, 'kind', s.kind, 'at', s.at, 'run_id', p_run.id, 'key', k.key, 'position', s.position,
+  select coalesce(jsonb_agg(jsonb_build_object('seq', s.seq, 'kind', s.kind, 'at', s.at, 'run_id', p_run.id, 'key', c.key, 'position', s.position,
       'status', s.status, 'reason', s.reason, 'duration', s.duration, 'attempt', s.attempt, 'counts', s.counts) order by s.seq, s.part, s.n), '[]')
-    from spread s left join keys k on k.position = s.position
+    from spread s left join tests t on t.position = s.position left join orbit.test_cases c on c.id = t.id
 $$;
 comment on function orbit_private.events_of is 'Events of a run; none unless the caller may read it, whatever row is given.';
 

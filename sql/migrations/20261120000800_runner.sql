@@ -45,13 +45,14 @@ create function orbit_runner.advance(
   p_extras jsonb[] default '{}',
   p_low float8 default '-infinity', p_known_runs bigint[] default '{}', p_known_versions bigint[] default '{}')
 returns table (kind text, job_id bigint, attempt smallint, rank float8, payload jsonb)
-language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 -- One round trip of a worker: records what ended, unlocks or skips what depended on it, shares what was captured, moves the run on,
 -- and hands out up to p_want ready jobs of the lane.
 --
 -- Reported: parallel arrays. A status is passed, failed, errored, timed_out, cancelled, or lost (its worker died). An extra is null or
--- {category, reason, retryable, failures, exchange, captures: [{name, value, share, secret}], started_at}. Durations in seconds.
+-- {category, reason, retryable, failures, exchange, captures: [{name, value, share, secret}], started_at}; none at all where all are null.
+-- Durations in seconds.
 --
 -- Rows of the answer, by kind:
 --   job      job_id, attempt, rank         to be run
@@ -65,10 +66,14 @@ declare
   v_now timestamptz := clock_timestamp();
   v_epoch float8 := extract(epoch from v_now);
   v_count int := coalesce(cardinality(p_jobs), 0);
-  v_known boolean := true; v_ended bigint[]; v_statuses text[]; v_tried smallint[]; v_finished jsonb[]; v_captures jsonb[];
+  v_passed boolean := 'passed' = all (p_statuses);  -- all of them, as nearly always: spares several looks at each
+  v_more boolean := cardinality(array_remove(p_extras, null)) > 0;
+  v_known boolean := true; v_ended bigint[]; v_statuses text[]; v_tried smallint[]; v_durations real[]; v_extras jsonb[];
+  v_previous jsonb[]; v_repeated boolean;
   v_again bigint[]; v_retried jsonb[]; v_release bigint[]; v_touched bigint[]; v_below bigint[]; v_blockers bigint[]; v_blocked bigint[];
   v_skipped bigint[]; v_claimed bigint[]; v_ranks float8[]; v_tries smallint[];
-  v_runs bigint[]; v_run bigint; v_root record; v_gone record; v_progress orbit_private.run_progress; v_events jsonb; v_started jsonb; v_stop boolean;
+  v_runs bigint[]; v_run bigint; v_root record; v_gone record; v_progress orbit_private.run_progress; v_stop boolean;
+  v_event orbit_private.run_event; v_sums record; v_skips int; v_starts int;
 begin
   if p_want > 0 then
     -- The worker before any job: whoever gives a worker up for lost takes its row first, and then its jobs.
@@ -79,24 +84,27 @@ begin
   if v_count > 0 then
     -- 1. Lock, in one ordered pass, all that may be written: what is reported, its children, and below what did not pass everything.
     select array_agg(c) into v_touched
-      from orbit_private.job j cross join lateral unnest(j.strict_children || j.loose_children) c where j.id = any (p_jobs);
-    if exists (select from unnest(p_statuses) s where s <> 'passed') then
+      from orbit_private.job j cross join lateral unnest(j.strict_children || j.loose_children) c where j.id = any (p_jobs)
+        and (j.strict_children <> '{}' or j.loose_children <> '{}');
+    if not v_passed then
       with recursive below (id) as (
         select unnest(j.strict_children) from unnest(p_jobs, p_statuses) r (id, status) join orbit_private.job j on j.id = r.id
           where r.status <> 'passed'
         union
-        select unnest(j.strict_children) from below b join orbit_private.job j on j.id = b.id)
+        select unnest(j.strict_children) from below b
+          cross join lateral (select o.strict_children from orbit_private.job o where o.id = b.id offset 0) j)  -- one job by its key, never all of them
       select array_agg(x.id) into v_below from (
         select b.id from below b
         union all
-        select unnest(j.loose_children) from below b join orbit_private.job j on j.id = b.id) x;
+        select unnest(j.loose_children) from below b
+          cross join lateral (select o.loose_children from orbit_private.job o where o.id = b.id offset 0) j) x;
     end if;
     -- What is ready, or another's, is left alone: a late report must stand in nobody's way.
     perform 1 from orbit_private.job j where j.id = any (p_jobs || v_touched || v_below)
       and (j.state = 0 or j.state = 2 and j.worker_id = p_worker) order by j.id for update;
 
     -- 2. Another attempt for what may have one. A lost worker's job goes back at once, three times; it uses up no retry of the test's.
-    if exists (select from unnest(p_statuses, p_extras) r (status, extra) where r.status = 'lost' or (r.extra ->> 'retryable')::boolean) then
+    if not v_passed and exists (select from unnest(p_statuses, p_extras) r (status, extra) where r.status = 'lost' or (r.extra ->> 'retryable')::boolean) then
       with again as (
         update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + (r.status = 'lost')::int,
             previous_attempts = coalesce(j.previous_attempts, '[]') || jsonb_build_object('number', j.attempt, 'status', r.status,
@@ -117,6 +125,7 @@ begin
     end if;
 
     -- 3. The rest is final: the job leaves the queue and its result enters the history in one statement, so there is exactly one.
+    --    What the runs say of their results is read once a run, not once a result (1.5 µs each).
     with reported as (
       select * from unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)),
     gone as (
@@ -125,25 +134,31 @@ begin
         returning j.id, j.test_case_id, j.attempt, j.strict_children, j.loose_children, j.previous_attempts, r.duration, r.extra,
           case when r.status = 'lost' then 'errored'
                when r.status = 'passed' and j.attempt - j.losses > 1 then 'passed_on_retry' else r.status end as status),
+    runs as materialized (
+      select t.queue_no, t.id, t.organization_id, t.project_id, t.environment_id from orbit.test_runs t
+        where t.queue_no = any (array(select distinct i >> 20 from unnest(p_jobs) i))),
     written as (
       insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id, environment_id,
                                       category, reason, duration_ms, attempts, started_at, worker_id)
         select r.id, (g.id & 1048575)::int, v_now, g.status, r.organization_id, r.project_id, g.test_case_id, r.environment_id,
                g.extra ->> 'category', g.extra ->> 'reason', g.duration * 1000, g.attempt, v_now - make_interval(secs => g.duration), p_worker
-          from gone g join orbit.test_runs r on r.queue_no = g.id >> 20),
-    detailed as (
+          from gone g join runs r on r.queue_no = g.id >> 20)
+    select array_agg(g.id), array_agg(g.status), array_agg(g.attempt), array_agg(g.duration), case when v_more then array_agg(g.extra) end,
+           array_agg(g.previous_attempts), count(g.previous_attempts) > 0,
+           case when v_touched is not null then (
+             select array_agg(c) from gone h cross join lateral unnest(
+               case when h.status in ('passed', 'passed_on_retry') then h.strict_children || h.loose_children else h.loose_children end) c) end,
+           case when not v_passed then (select array_agg(h.id order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c
+                                          where h.status not in ('passed', 'passed_on_retry')) end,
+           case when not v_passed then (select array_agg(c order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c
+                                          where h.status not in ('passed', 'passed_on_retry')) end
+      into v_ended, v_statuses, v_tried, v_durations, v_extras, v_previous, v_repeated, v_release, v_blockers, v_blocked from gone g;
+    if v_more or v_repeated then
       insert into orbit.test_result_details (run_id, position, created_at, status, organization_id, failures, exchange, previous_attempts)
-        select r.id, (g.id & 1048575)::int, v_now, g.status, r.organization_id, g.extra -> 'failures', g.extra -> 'exchange', g.previous_attempts
-          from gone g join orbit.test_runs r on r.queue_no = g.id >> 20
-          where g.extra is not null and (g.extra ? 'failures' or g.extra ? 'exchange') or g.previous_attempts is not null)
-    select array_agg(g.id), array_agg(g.status), array_agg(g.attempt),
-           array_agg(jsonb_build_array(g.id & 1048575, g.status, g.duration, g.attempt, left(g.extra ->> 'reason', 300))),
-           array_agg(case when jsonb_typeof(g.extra -> 'captures') = 'array' then g.extra -> 'captures' end),
-           (select array_agg(c) from gone h cross join lateral unnest(
-               case when h.status in ('passed', 'passed_on_retry') then h.strict_children || h.loose_children else h.loose_children end) c),
-           (select array_agg(h.id order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c where h.status not in ('passed', 'passed_on_retry')),
-           (select array_agg(c order by h.id, c) from gone h cross join lateral unnest(h.strict_children) c where h.status not in ('passed', 'passed_on_retry'))
-      into v_ended, v_statuses, v_tried, v_finished, v_captures, v_release, v_blockers, v_blocked from gone g;
+        select t.id, (e.id & 1048575)::int, v_now, e.status, t.organization_id, e.extra -> 'failures', e.extra -> 'exchange', e.previous
+          from unnest(v_ended, v_statuses, v_extras, v_previous) e (id, status, extra, previous) join orbit.test_runs t on t.queue_no = e.id >> 20
+          where e.extra ? 'failures' or e.extra ? 'exchange' or e.previous is not null;
+    end if;
 
     if cardinality(coalesce(v_ended, '{}')) + cardinality(coalesce(v_again, '{}')) < v_count then
       return query select 'stale', r.id, r.attempt, null::float8, null::jsonb from unnest(p_jobs, p_attempts) r (id, attempt)
@@ -202,70 +217,83 @@ begin
   end if;
 
   -- 7. Each run touched: counters, events, context, and whether that was the last of it. Progress is locked last, in order.
-  select array_agg(distinct i >> 20 order by i >> 20) into v_runs from unnest(v_ended || v_again || v_skipped || v_claimed) i;
+  select array_agg(q order by q) into v_runs from (select distinct i >> 20 as q from unnest(v_ended || v_again || v_skipped || v_claimed) i) d;
   foreach v_run in array coalesce(v_runs, '{}') loop
-    with mine as (
-      select e.status from unnest(v_ended, v_statuses) e (id, status) where e.id >> 20 = v_run),
-    sums as (
-      select count(*)::int as ended, count(*) filter (where m.status = 'passed')::int as passed,
-             count(*) filter (where m.status = 'passed_on_retry')::int as passed_on_retry, count(*) filter (where m.status = 'failed')::int as failed,
-             count(*) filter (where m.status = 'errored')::int as errored, count(*) filter (where m.status = 'timed_out')::int as timed_out,
-             count(*) filter (where m.status = 'cancelled')::int as cancelled,
-             (select count(*)::int from unnest(v_skipped) i where i >> 20 = v_run) as skipped,
-             (select count(*)::int from unnest(v_again) i where i >> 20 = v_run) as again,
-             (select count(*)::int from unnest(v_claimed) i where i >> 20 = v_run) as claimed
-        from mine m)
-    update orbit_private.run_progress p set
-        remaining = p.remaining - s.ended - s.skipped, running = p.running - s.ended - s.again + s.claimed, passed = p.passed + s.passed,
-        passed_on_retry = p.passed_on_retry + s.passed_on_retry, failed = p.failed + s.failed, errored = p.errored + s.errored,
-        timed_out = p.timed_out + s.timed_out, cancelled = p.cancelled + s.cancelled, skipped = p.skipped + s.skipped,
-        event_seq = p.event_seq + 1,
-        stop_status = case when p.fail_fast and p.stop_status is null and s.failed + s.errored + s.timed_out > 0 then 'fail_fast' else p.stop_status end,
-        stop_reason = case when p.fail_fast and p.stop_status is null and s.failed + s.errored + s.timed_out > 0
-                           then 'the run ends at its first failure' else p.stop_reason end
-      from sums s where p.queue_no = v_run returning p.* into v_progress;
-
-    v_events := jsonb_build_object('counts', orbit_private.counts_of(v_progress));
-    v_started := (select jsonb_agg(jsonb_build_array(c.id & 1048575, c.attempt)) from unnest(v_claimed, v_tries) c (id, attempt) where c.id >> 20 = v_run);
-    if v_started is not null then
-      v_events := v_events || jsonb_build_object('started', v_started);
-      if not v_progress.started then
-        update orbit_private.run_progress p set started = true where p.queue_no = v_run;
-        update orbit.test_runs r set status = case r.status when 'queued' then 'running' else r.status end, started_at = coalesce(r.started_at, v_now)
-          where r.queue_no = v_run;
-        v_events := v_events || '{"began": true}';
-      end if;
+    v_event := null;
+    if cardinality(v_runs) = 1 then  -- as nearly always
+      v_event.ended := v_ended; v_event.ended_statuses := v_statuses; v_event.ended_durations := v_durations; v_event.ended_attempts := v_tried;
+      v_event.started := v_claimed; v_event.started_attempts := v_tries;
+      v_skips := coalesce(cardinality(v_skipped), 0);
+    else
+      select array_agg(e.id), array_agg(e.status), array_agg(e.duration), array_agg(e.attempt)
+        into v_event.ended, v_event.ended_statuses, v_event.ended_durations, v_event.ended_attempts
+        from unnest(v_ended, v_statuses, v_durations, v_tried) e (id, status, duration, attempt) where e.id >> 20 = v_run;
+      select array_agg(c.id), array_agg(c.attempt) into v_event.started, v_event.started_attempts
+        from unnest(v_claimed, v_tries) c (id, attempt) where c.id >> 20 = v_run;
+      v_skips := (select count(*) from unnest(v_skipped) i where i >> 20 = v_run);
     end if;
-    if v_count > 0 then
-      v_events := v_events || jsonb_strip_nulls(jsonb_build_object(
-        'finished', (
-          select jsonb_agg(x.event) from (
-            select e.event from unnest(v_ended, v_finished) e (id, event) where e.id >> 20 = v_run
-            union all
-            select jsonb_build_array(i & 1048575, 'skipped', 0, 0, null) from unnest(v_skipped) i where i >> 20 = v_run) x),
-        'retried', (
-          select jsonb_agg(a.event) from unnest(v_again, v_retried) a (id, event) where a.id >> 20 = v_run)));
-      if exists (select from unnest(v_ended, v_captures) x (id, captures) where x.captures is not null and x.id >> 20 = v_run) then
-        with given as (
-          select (r.id & 1048575)::int as position, c as capture, n
-            from unnest(v_ended, v_captures) r (id, captures) cross join jsonb_array_elements(r.captures) with ordinality x (c, n)
-            where r.id >> 20 = v_run),
-        named as (
-          select 'captured' as kind, k.key as producer, g.capture, g.position, g.n
-            from given g join orbit.test_runs t on t.queue_no = v_run join orbit.test_suite_versions v on v.id = t.version_id
-            join orbit.test_cases k on k.id = v.test_case_ids[g.position + 1]
-          union all
-          select g.capture ->> 'share', '', g.capture, g.position, g.n from given g where g.capture ->> 'share' is not null)
-        insert into orbit_private.context_entry (queue_no, kind, producer, name, value, secret, version, worker_id)
-          select distinct on (n.kind, n.producer, n.capture ->> 'name') v_run, n.kind, n.producer, n.capture ->> 'name', coalesce(n.capture -> 'value', 'null'),
-                 coalesce((n.capture ->> 'secret')::boolean, false), v_progress.event_seq, p_worker
-            from named n order by n.kind, n.producer, n.capture ->> 'name', n.position desc, n.n desc
-          on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret,
-            version = excluded.version, worker_id = excluded.worker_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
+    v_starts := coalesce(cardinality(v_event.started), 0);
+    select count(*)::int as ended, count(*) filter (where e = 'passed')::int as passed,
+           count(*) filter (where e = 'passed_on_retry')::int as passed_on_retry, count(*) filter (where e = 'failed')::int as failed,
+           count(*) filter (where e = 'errored')::int as errored, count(*) filter (where e = 'timed_out')::int as timed_out,
+           count(*) filter (where e = 'cancelled')::int as cancelled,
+           (select count(*)::int from unnest(v_again) i where i >> 20 = v_run) as again
+      into v_sums from unnest(v_event.ended_statuses) e;
+    update orbit_private.run_progress p set
+        remaining = p.remaining - v_sums.ended - v_skips, running = p.running - v_sums.ended - v_sums.again + v_starts,
+        passed = p.passed + v_sums.passed, passed_on_retry = p.passed_on_retry + v_sums.passed_on_retry, failed = p.failed + v_sums.failed,
+        errored = p.errored + v_sums.errored, timed_out = p.timed_out + v_sums.timed_out, cancelled = p.cancelled + v_sums.cancelled,
+        skipped = p.skipped + v_skips, event_seq = p.event_seq + 1,
+        stop_status = case when p.fail_fast and p.stop_status is null and v_sums.failed + v_sums.errored + v_sums.timed_out > 0
+                           then 'fail_fast' else p.stop_status end,
+        stop_reason = case when p.fail_fast and p.stop_status is null and v_sums.failed + v_sums.errored + v_sums.timed_out > 0
+                           then 'the run ends at its first failure' else p.stop_reason end
+      where p.queue_no = v_run returning p.* into v_progress;
+
+    if v_starts > 0 and not v_progress.started then
+      update orbit_private.run_progress p set started = true where p.queue_no = v_run;
+      update orbit.test_runs r set status = case r.status when 'queued' then 'running' else r.status end, started_at = coalesce(r.started_at, v_now)
+        where r.queue_no = v_run;
+      v_event.payload := '{"began": true}';
+    end if;
+    if v_sums.again > 0 then
+      v_event.payload := coalesce(v_event.payload, '{}') || jsonb_build_object('retried', (
+        select jsonb_agg(a.event) from unnest(v_again, v_retried) a (id, event) where a.id >> 20 = v_run));
+    end if;
+    if v_more and v_event.ended is not null then
+      select array_agg(left(e.extra ->> 'reason', 300)) into v_event.ended_reasons from unnest(v_ended, v_extras) e (id, extra) where e.id >> 20 = v_run;
+      with given as (
+        select (e.id & 1048575)::int as position, c as capture, n
+          from unnest(v_ended, v_extras) e (id, extra)
+          cross join jsonb_array_elements(case when jsonb_typeof(e.extra -> 'captures') = 'array' then e.extra -> 'captures' end) with ordinality x (c, n)
+          where e.extra ? 'captures' and e.id >> 20 = v_run),
+      named as (
+        select 'captured' as kind, k.key as producer, g.capture, g.position, g.n
+          from given g join orbit.test_runs t on t.queue_no = v_run join orbit.test_suite_versions v on v.id = t.version_id
+          join orbit.test_cases k on k.id = v.test_case_ids[g.position + 1]
+        union all
+        select g.capture ->> 'share', '', g.capture, g.position, g.n from given g where g.capture ->> 'share' is not null)
+      insert into orbit_private.context_entry (queue_no, kind, producer, name, value, secret, version, worker_id)
+        select distinct on (n.kind, n.producer, n.capture ->> 'name') v_run, n.kind, n.producer, n.capture ->> 'name', coalesce(n.capture -> 'value', 'null'),
+               coalesce((n.capture ->> 'secret')::boolean, false), v_progress.event_seq, p_worker
+          from named n order by n.kind, n.producer, n.capture ->> 'name', n.position desc, n.n desc
+        on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret,
+          version = excluded.version, worker_id = excluded.worker_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
+      if found then
         update orbit_private.run_progress p set context_version = p.event_seq where p.queue_no = v_run returning p.* into v_progress;
       end if;
     end if;
-    insert into orbit_private.run_event (queue_no, seq, at, payload) values (v_run, v_progress.event_seq, v_now, v_events);
+    if v_skips > 0 then
+      select v_event.ended || array_agg(i), v_event.ended_statuses || array_agg('skipped'::text), v_event.ended_durations || array_agg(0::real),
+             v_event.ended_attempts || array_agg(0::smallint)
+        into v_event.ended, v_event.ended_statuses, v_event.ended_durations, v_event.ended_attempts
+        from unnest(v_skipped) i where i >> 20 = v_run;
+    end if;
+    insert into orbit_private.run_event (queue_no, seq, at, payload, started, started_attempts, ended, ended_statuses, ended_durations, ended_attempts, ended_reasons)
+      values (v_run, v_progress.event_seq, v_now, v_event.payload, v_event.started,
+        case when 1 <> any (v_event.started_attempts) then v_event.started_attempts end, v_event.ended,
+        case when 'passed' <> any (v_event.ended_statuses) then v_event.ended_statuses end, v_event.ended_durations,
+        case when 1 <> any (v_event.ended_attempts) then v_event.ended_attempts end, v_event.ended_reasons);
 
     v_stop := v_progress.stop_status is not null;
     if v_progress.remaining = 0 then
