@@ -53,6 +53,9 @@ create function orbit_private.required(p_request jsonb, p_field text)
 returns text language plpgsql stable set search_path = '' as $$
 declare v_value text := p_request ->> p_field;
 begin
+  if jsonb_typeof(p_request) is distinct from 'object' then
+    perform orbit_private.refuse('OR001', 'the request is not a JSON object', '', 'The function''s comment says which fields there are.');
+  end if;
   if v_value is null or v_value = '' then
     perform orbit_private.refuse('OR001', format('%s is missing', p_field), format('the request has: %s',
       (select string_agg(k, ', ' order by k) from pg_catalog.jsonb_object_keys(p_request) k)));
