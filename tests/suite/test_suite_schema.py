@@ -43,7 +43,7 @@ def test_every_example_is_valid(path: Path) -> None:
 
 
 def test_the_suite_in_the_documentation(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "suite.md").read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    text = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8").split("```yaml suite\n")[1].split("```")[0]
     file = tmp_path / "suite.yaml"
     file.write_text(text)
     loaded = load_suite(file)

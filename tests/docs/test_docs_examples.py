@@ -1,0 +1,197 @@
+"""The documentation's examples, run.
+
+A block's info string says what it is: ```yaml suite is checked as a suite (`version` and `suite` may be left out), ```yaml runs
+is executed, ```yaml request, expect and capture are parts of a test, ```yaml holds and fails are assertions about the answer
+that their page shows.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import json
+import re
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from orbit_runner.assertions.compiler import compile_checks
+from orbit_runner.execute.suite import compile_suite
+from orbit_runner.sandbox import Sandbox
+from support.command import OrbitCommand
+from support.documentation import Block, page, pages
+
+from orbit_context.errors import TemplateError
+from orbit_context.extract.capture import CaptureError, compile_capture
+from orbit_context.extract.view import ResponseView
+from orbit_context.suite.checks import Capture
+from orbit_context.suite.document import Test
+from orbit_context.suite.load import load_environment, load_suite
+from orbit_context.template import NAMESPACES, Scope, compile_value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.postgres import Database
+
+BLOCKS = [block for one in pages() for block in one.blocks]
+KINDS = {
+    "yaml": {"suite", "runs", "request", "expect", "capture", "holds", "fails", "environment", "scope"},
+    "python": {""},
+    "console": {""},
+    "json": {""},
+    "http": {""},
+    "text": {""},
+    "sql": {""},
+    "": {""},
+}
+NAMES = ("base_url", "user", "password", "access_token", "api_key", "order_id")
+"""Variables that the parts of tests use."""
+
+
+def blocks(language: str, *kinds: str) -> pytest.MarkDecorator:
+    found = [block for block in BLOCKS if block.language == language and block.kind in kinds]
+    assert found
+    return pytest.mark.parametrize("block", found, ids=str)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_says_what_it_is(block: Block) -> None:
+    assert block.kind in KINDS.get(block.language, ())
+
+
+@blocks("yaml", "suite", "runs")
+def test_suites_are_valid(block: Block, folder: Path) -> None:
+    head = "" if re.search(r"(?m)^suite:", block.text) else "version: 1\nsuite: example\n"
+    file = folder / "suite.yaml"
+    file.write_text(head + block.text)
+    compile_suite(load_suite(file))
+
+
+@blocks("yaml", "request", "expect", "capture", "holds", "fails")
+def test_parts_of_tests_are_valid(block: Block, folder: Path) -> None:
+    kind = "expect" if block.kind in ("holds", "fails") else block.kind
+    test: dict[str, Any] = {"request": "/", kind: yaml.safe_load(block.text)}
+    document = {
+        "version": 1,
+        "suite": "example",
+        "variables": dict.fromkeys(NAMES, "x"),
+        "defaults": {"base_url": "{{base_url}}"},
+        "tests": {"example": test},
+    }
+    file = folder / "suite.yaml"
+    file.write_text(yaml.safe_dump(document))
+    compile_suite(load_suite(file))
+
+
+@blocks("yaml", "environment")
+def test_environments_are_valid(block: Block, folder: Path) -> None:
+    file = folder / "environment.yaml"
+    file.write_text(block.text)
+    load_environment(file)
+
+
+@blocks("json", "")
+def test_json_parses(block: Block) -> None:
+    json.loads(block.text)
+
+
+async def test_the_readme_run_prints_what_the_readme_shows(database: Database, cart: Path, shop: str) -> None:
+    (shown,) = (block for block in page("README.md").blocks if block.language == "console")
+    commands = [line[2:] for line in shown.text.splitlines() if line.startswith("$ ")]
+    assert commands[-1] == ".venv/bin/orbit run cart.yaml"
+    async with OrbitCommand(database.dsn, cart.parent) as orbit:
+        done = await orbit("run", cart.name)
+    assert done.code == 1, done.stderr  # as the README says
+    printed = {_settled(line) for line in done.stderr.replace(shop, "http://127.0.0.1:8080").splitlines()}
+    expected = [line for line in shown.text.splitlines() if line.strip() not in ("", "…") and not line.startswith("$ ")]
+    assert len(expected) > 8
+    for line in expected:
+        assert _settled(line) in printed
+
+
+def _settled(line: str) -> str:
+    """A line without what differs from run to run."""
+    return re.sub(r"\b[\d.,]+ (ms|s|tests/s)(?=\W|$)", r"N \1", line).replace("N s", "N ms").rstrip()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/sdk.md"])
+async def test_python_runs(name: str, database: Database, cart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page's blocks are one program, on a database that a worker serves."""
+    async with OrbitCommand(database.dsn, cart.parent) as orbit:
+        monkeypatch.chdir(cart.parent)
+        monkeypatch.setenv("ORBIT_DATABASE_URL", database.dsn)
+        monkeypatch.setenv("ORBIT_SECRET_KEY", orbit.key)
+        await orbit.start("worker")
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        for block in page(name).blocks:
+            if block.language == "python":
+                text = "\n" * block.line + block.text
+                code = compile(text, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                if code.co_flags & inspect.CO_COROUTINE:
+                    await eval(code, namespace)
+                else:
+                    await asyncio.to_thread(exec, code, namespace)  # it may have a loop of its own
+    rows = database.fetch("select status, count(*) from orbit.test_results group by status")
+    runs = database.fetch("select status from orbit.test_runs")
+    assert [run["status"] for run in runs] == ["failed"] * len(runs)  # the README's suite expects a wrong number
+    assert {row["status"]: row["count"] for row in rows} == {"passed": 3 * len(runs), "failed": len(runs)}
+
+
+TEMPLATES = [
+    (f"{table.page}:{table.line + 2 + number}", row)
+    for table in page("docs/templates.md").tables
+    if table.header[0] == "expression"
+    for number, row in enumerate(table.rows)
+]
+
+
+@pytest.mark.parametrize(("place", "row"), TEMPLATES, ids=[place for place, _ in TEMPLATES])
+def test_templates_give_what_is_said(place: str, row: list[str]) -> None:
+    (values,) = (yaml.safe_load(block.text) for block in page("docs/templates.md").blocks if block.kind == "scope")
+    assert sorted(values) == sorted(NAMESPACES)
+    expression, gives = row[0][1:-1], row[1]
+    scope = Scope(**values, clock=lambda: 1773480413.0, random=Random(7))
+    if gives == "error":
+        with pytest.raises(TemplateError):
+            compile_value(expression).render(scope)
+        return
+    assert json.dumps(compile_value(expression).render(scope)) == json.dumps(json.loads(gives[1:-1]))
+
+
+@pytest.fixture
+def answer() -> ResponseView:
+    """The answer that docs/assertions.md shows."""
+    (block,) = (block for block in page("docs/assertions.md").blocks if block.language == "http")
+    head, _, body = block.text.partition("\n\n")
+    status, *lines = head.splitlines()
+    headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+    url = "http://127.0.0.1:8080/orders/7"
+    return ResponseView(
+        int(status.split()[1]), headers=headers, body=body.strip().encode(), url=url, elapsed=0.12, redirects=1
+    )
+
+
+@blocks("yaml", "holds", "fails")
+async def test_assertions_hold_or_fail_as_is_said(block: Block, answer: ResponseView) -> None:
+    checks = Test.model_validate({"request": "/", "expect": yaml.safe_load(block.text)}).expect
+    async with Sandbox() as sandbox:
+        for check in checks:
+            failures = await compile_checks([check]).evaluate_with(answer, None, sandbox)
+            assert bool(failures) is (block.kind == "fails"), (check, failures)
+            assert {failure.category for failure in failures} <= {"assertion"}
+
+
+CAPTURES = page("docs/assertions.md").section("Captures").table("capture").rows
+
+
+@pytest.mark.parametrize("row", CAPTURES, ids=[row[0] for row in CAPTURES])
+def test_captures_give_what_is_said(row: list[str], answer: ResponseView) -> None:
+    capture = compile_capture("example", Capture.model_validate(yaml.safe_load(row[0][1:-1])))
+    if row[1] == "error":
+        with pytest.raises(CaptureError):
+            capture.take(answer)
+        return
+    assert json.dumps(capture.take(answer).value) == json.dumps(json.loads(row[1][1:-1]))
