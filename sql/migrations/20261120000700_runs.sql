@@ -1,5 +1,54 @@
 -- Runs as callers know them: start, read, watch, cancel; and the context.
 
+create function orbit_private.select_tests(p_seed int[], p_always boolean[], p_dependents int[], p_required int[])
+returns int[] language plpgsql immutable set search_path = '' as $$
+-- Positions from 1; two walks over the dependencies, linear in both (as queries, a chain of 10,000 took 15 s, for nobody has
+-- analysed a suite that was saved a moment ago).
+declare
+  v_count int := cardinality(p_always); v_edges int := coalesce(cardinality(p_dependents), 0);
+  v_first int[] := array_fill(0, array[v_count]); v_next int[] := array_fill(0, array[greatest(v_edges, 1)]);
+  v_needs boolean[] := array_fill(false, array[v_count]);
+  v_chosen boolean[] := array_fill(false, array[v_count]); v_out boolean[] := array_fill(false, array[v_count]);
+  v_stack int[] := array_fill(0, array[v_count + v_edges]); v_top int := 0; v_test int; v_edge int;
+begin
+  if coalesce(cardinality(p_seed), 0) = 0 then
+    return '{}';
+  end if;
+  -- What is asked for, and all it needs.
+  for e in 1 .. v_edges loop
+    v_next[e] := v_first[p_dependents[e]]; v_first[p_dependents[e]] := e; v_needs[p_dependents[e]] := true;
+  end loop;
+  foreach v_test in array p_seed loop
+    v_chosen[v_test] := true; v_top := v_top + 1; v_stack[v_top] := v_test;
+  end loop;
+  while v_top > 0 loop
+    v_edge := v_first[v_stack[v_top]]; v_top := v_top - 1;
+    while v_edge > 0 loop
+      v_test := p_required[v_edge];
+      if not v_chosen[v_test] then v_chosen[v_test] := true; v_top := v_top + 1; v_stack[v_top] := v_test; end if;
+      v_edge := v_next[v_edge];
+    end loop;
+  end loop;
+  -- Clean-up belongs to it if all it needs does: what is left over of the rest, and all that needs any of that, does not.
+  v_first := array_fill(0, array[v_count]);
+  for e in 1 .. v_edges loop
+    v_next[e] := v_first[p_required[e]]; v_first[p_required[e]] := e;
+  end loop;
+  for t in 1 .. v_count loop
+    if not v_chosen[t] and (not p_always[t] or not v_needs[t]) then v_out[t] := true; v_top := v_top + 1; v_stack[v_top] := t; end if;
+  end loop;
+  while v_top > 0 loop
+    v_edge := v_first[v_stack[v_top]]; v_top := v_top - 1;
+    while v_edge > 0 loop
+      v_test := p_dependents[v_edge];
+      if not v_out[v_test] then v_out[v_test] := true; v_top := v_top + 1; v_stack[v_top] := v_test; end if;
+      v_edge := v_next[v_edge];
+    end loop;
+  end loop;
+  return array(select t from generate_series(1, v_count) t where not v_out[t] order by t);
+end $$;
+comment on function orbit_private.select_tests is 'The tests of a run that asks for some: those, all they need, and the clean-up that belongs to them. Everything by position from 1.';
+
 -- Definer: it writes the queue, which is nobody's, after require_role().
 create function orbit_private.start_run(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
@@ -10,7 +59,7 @@ declare
   v_keys text[] := case when jsonb_typeof(p_request #> '{selection,tests}') = 'array'
                      then array(select jsonb_array_elements_text(p_request #> '{selection,tests}')) end;
   v_tags jsonb := p_request #> '{selection,tags}';
-  v_rank float8; v_bad text; v_id uuid;
+  v_rank float8; v_bad text; v_id uuid; v_seed int[]; v_always boolean[]; v_dependents int[]; v_required int[];
 begin
   -- The suite: by id, or by project and key.
   if p_request ? 'suite_id' then
@@ -85,28 +134,16 @@ begin
   if v_keys is null and v_tags is null then
     v_chosen := array(select generate_series(0, cardinality(v_version.test_case_ids) - 1));
   else
-    with recursive tests as (
-      select t.id, t.n - 1 as position, c.always, c.key, c.tags
-        from unnest(v_version.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id),
-    chosen (id) as (
-      select t.id from tests t
-        where (v_keys is null or t.key = any (v_keys))
-          and (v_tags is null or (
-            select bool_and(exists (select from jsonb_array_elements_text(g) tag where tag = any (t.tags || v_suite.tags)))
-              from jsonb_array_elements(v_tags) g))
-      union
-      select d.required_test_id from chosen c join orbit.test_dependencies d on d.dependent_test_id = c.id),
-    -- Clean-up belongs to the selection if all it needs does: what is left over of the rest, and all that needs any of that, does not.
-    left_out (id) as (
-      select t.id from tests t where not exists (select from chosen c where c.id = t.id)
-        and (not t.always or not exists (select from orbit.test_dependencies d where d.dependent_test_id = t.id))
-      union
-      select d.dependent_test_id from left_out o join orbit.test_dependencies d on d.required_test_id = o.id),
-    with_clean_up as (
-      select id from chosen
-      union
-      select t.id from tests t where t.always and exists (select from chosen) and not exists (select from left_out o where o.id = t.id))
-    select array_agg(t.position order by t.position) into v_chosen from tests t join with_clean_up w on w.id = t.id;
+    select array_agg(t.n::int order by t.n) filter (where (v_keys is null or c.key = any (v_keys))
+             and (v_tags is null or (
+               select bool_and(exists (select from jsonb_array_elements_text(g) tag where tag = any (c.tags || v_suite.tags)))
+                 from jsonb_array_elements(v_tags) g))), array_agg(c.always order by t.n)
+      into v_seed, v_always
+      from unnest(v_version.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id;
+    select array_agg(k.n::int), array_agg(r.n::int) into v_dependents, v_required
+      from unnest(v_version.test_case_ids) with ordinality k (id, n) join orbit.test_dependencies d on d.dependent_test_id = k.id
+      join unnest(v_version.test_case_ids) with ordinality r (id, n) on r.id = d.required_test_id;
+    v_chosen := array(select p - 1 from unnest(orbit_private.select_tests(v_seed, v_always, v_dependents, v_required)) p);
   end if;
   v_total := coalesce(cardinality(v_chosen), 0);
   if v_total = 0 then

@@ -178,7 +178,8 @@ async def test_fail_fast_skips_what_waits_and_still_cleans_up(queue: Queue) -> N
     [log_out] = await worker.claim(10)
     assert log_out.position == 5, "it waits for nothing any more"
     assert (await queue.statuses(run)) == {
-        "login": "passed", "fails": "failed", "waits": "skipped", "free": "skipped", "delete": "skipped", "after_delete": "skipped",
+        "login": "passed", "fails": "failed", "waits": "skipped", "free": "skipped", "delete": "skipped",
+        "after_delete": "skipped",
     }  # fmt: skip
     answer = await worker.advance([runs.ended("passed"), log_out.ended("passed")], want=10)
     assert answer.done == {run["queue_no"]: "failed"}

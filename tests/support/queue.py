@@ -18,13 +18,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import asyncpg
 
 FINAL = ("passed", "passed_on_retry", "failed", "errored", "timed_out", "skipped", "cancelled")
-
-Needs = "Mapping[str, Sequence[str | tuple[str, str]] | Mapping[str, Any]]"
 
 
 def suite(tests: Any, *, key: str = "suite", **request: Any) -> dict[str, Any]:
@@ -126,7 +124,7 @@ class Worker:
                 low,
                 list(known),
                 list(known.values()),
-            )  # fmt: skip
+            )
         )
 
     async def claim(self, want: int) -> list[Claimed]:
@@ -324,7 +322,8 @@ async def check_invariants(connection: asyncpg.Connection[Any]) -> None:
             select r.queue_no, r.status,
                    coalesce(r.counts, orbit_private.counts_of(p))::text as counted,
                    (select jsonb_object_agg(c.status, c.n) from (
-                      select t.status, count(*) as n from orbit.test_results t where t.run_id = r.id group by t.status) c)::text as results,
+                      select t.status, count(*) as n from orbit.test_results t where t.run_id = r.id group by t.status) c
+                   )::text as results,
                    (select count(*) from orbit_private.job j where j.id >> 20 = r.queue_no and j.state < 2) as waiting,
                    (select count(*) from orbit_private.job j where j.id >> 20 = r.queue_no and j.state = 2) as running
               from orbit.test_runs r left join orbit_private.run_progress p on p.queue_no = r.queue_no
