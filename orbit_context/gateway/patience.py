@@ -35,4 +35,7 @@ async def patiently(ask: Callable[[], Awaitable[_T]], *, seconds: float = PATIEN
         stop=stop_after_delay(seconds),
         reraise=True,
     )
-    return await retrying(ask)
+    async for attempt in retrying:
+        with attempt:
+            return await ask()
+    raise AssertionError("the last attempt returns or raises")
