@@ -1,11 +1,13 @@
-"""A command and a system under test for each test."""
+"""Workers, what they test, and the line to their database."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from support.bench import Bench
 from support.command import OrbitCommand
+from support.line import DatabaseLine
 from support.target import Target
 
 if TYPE_CHECKING:
@@ -28,3 +30,18 @@ async def target() -> AsyncIterator[Target]:
     server = Target()
     async with server:
         yield server
+
+
+@pytest.fixture
+async def bench(database: Database, orbit: OrbitCommand) -> AsyncIterator[Bench]:
+    """See Bench."""
+    bench = Bench(database, orbit)
+    yield bench
+    await bench.close()
+
+
+@pytest.fixture
+async def line(database: Database) -> AsyncIterator[DatabaseLine]:
+    """The way to the test's database, to be cut."""
+    async with DatabaseLine(database.dsn) as line:
+        yield line

@@ -74,6 +74,7 @@ class Heartbeat:
     async def _beat(self) -> None:
         gateway = RunnerGateway(self._dsn)
         loop = asyncio.get_running_loop()
+        failing = False
         try:
             while not self._stop.is_set():
                 self._wake.clear()
@@ -89,10 +90,12 @@ class Heartbeat:
                         pass
                     if kept.get("late"):
                         self._wake.set()  # to hear which runs those were
-                    pause = self._interval
+                    pause, failing = self._interval, False
                 except Exception as error:  # noqa: BLE001 - whatever it was, a worker without a heartbeat loses all it holds
                     detail = error.detail if isinstance(error, OrbitError) else None
-                    _log.warning("heartbeat: %s: %s (%s)", type(error).__name__, error, detail)
+                    level = logging.DEBUG if failing else logging.WARNING  # an outage is told once
+                    _log.log(level, "heartbeat: %s: %s (%s); trying again", type(error).__name__, error, detail)
+                    failing = True
                     await gateway.drop()
                     pause = min(self._interval, _RETRY_SECONDS)
                 await loop.run_in_executor(None, self._wake.wait, pause)
