@@ -140,6 +140,15 @@ async def test_python_runs(name: str, database: Database, cart: Path, monkeypatc
     assert {row["status"]: row["count"] for row in rows} == {"passed": 3 * len(runs), "failed": len(runs)}
 
 
+async def test_sql_runs(database: Database, cart: Path) -> None:
+    async with OrbitCommand(database.dsn, cart.parent) as orbit:
+        assert (await orbit("run", cart.name)).code == 1
+    answers = [database.fetch(block.text) for block in page("docs/sdk.md").blocks if block.language == "sql"]
+    assert len(answers) == 4
+    assert all(answers)
+    assert [row["failed"] for row in answers[3]] == [1, 0, 0, 0]
+
+
 TEMPLATES = [
     (f"{table.page}:{table.line + 2 + number}", row)
     for table in page("docs/templates.md").tables

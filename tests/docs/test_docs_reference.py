@@ -19,6 +19,7 @@ import orbit_context.errors as errors_module
 from orbit_context.client import Environments, Runs, Suites
 from orbit_context.context import TestExecutionContextManager
 from orbit_context.errors import OrbitError, from_sqlstate
+from orbit_context.gateway.port import FUNCTIONS as FUNCTIONS_OF_SQL
 from orbit_context.models.outcome import CATEGORIES
 from orbit_context.suite.checks import OPERATORS, SUBJECTS, Capture, Check
 from orbit_context.suite.document import (
@@ -321,6 +322,10 @@ METHODS: dict[str, Any] = {
 def test_every_method_is_described() -> None:
     written = [word for table in SDK.tables if table.header[0] == "method" for word in table.words()]
     assert sorted(written) == sorted(f"{name}({arguments(method)})" for name, method in METHODS.items())
+
+
+def test_every_function_of_the_contract_is_described() -> None:
+    assert sorted(SDK.section("SQL").table("function").words()) == sorted(FUNCTIONS_OF_SQL)
 
 
 def arguments(method: Any) -> str:
