@@ -1,6 +1,6 @@
-"""A worker of the shared lane as a process, with a lease short enough for tests: `python brief_worker.py NAME SLOTS LEASE`.
+"""A worker of the shared lane as a process, with a lease short enough for tests.
 
-The database is that of ORBIT_DATABASE_URL; prints its name when it is registered.
+`python -m support.brief_worker NAME SLOTS LEASE`; the database is that of ORBIT_DATABASE_URL. Prints its name when it runs.
 """
 
 from __future__ import annotations

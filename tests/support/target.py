@@ -41,6 +41,7 @@ class Target(HostileServer):
         self._say(writer, request, {"access_token": self.token})
 
     async def do_me(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(float(request.query.get("seconds", "0")))
         known = request.values("authorization") == [f"Bearer {self.token}"]
         self._say(writer, request, {"user": "demo"} if known else {"error": "who are you?"}, 200 if known else 401)
 

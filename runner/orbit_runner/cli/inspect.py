@@ -44,6 +44,7 @@ def show(run_id: str, *, reports: Sequence[str], as_json: bool) -> Exit:
 
         for result in results:
             sys.stdout.write(f"{result.status:15} {format_duration(result.duration):>8}  {visible(result.name)}\n")
+            _print_attempts(result, indent=26)
         print_summary(sys.stdout, run, results, artifacts=written, commands=_next_steps(run))
         return of_run(run)
 
@@ -141,6 +142,13 @@ def _print_event(event: RunEvent, *, as_json: bool) -> None:
     sys.stdout.write("  ".join(parts) + "\n")
 
 
+def _print_attempts(result: Result, *, indent: int = 0) -> None:
+    """The attempts before the last: a test that passed in the end may have cost a worker before."""
+    for earlier in result.previous_attempts:
+        reason = f": {visible(earlier.reason)}" if earlier.reason else ""
+        sys.stdout.write(f"{'':{indent}}attempt {earlier.number} {earlier.status}{reason}\n")
+
+
 def _print_result(result: Result, *, as_json: bool) -> None:
     body: dict[str, Any] = result.model_dump(mode="json")
     if as_json:
@@ -152,6 +160,5 @@ def _print_result(result: Result, *, as_json: bool) -> None:
     sys.stdout.write(f"{visible(result.name)}: {result.status} in {format_duration(result.duration)}{attempt}\n")
     if result.reason:
         sys.stdout.write(f"{visible(result.reason)}\n")
-    for earlier in result.previous_attempts:
-        sys.stdout.write(f"attempt {earlier.number} {earlier.status}: {visible(earlier.reason or '')}\n")
+    _print_attempts(result)
     sys.stdout.write("\n" + exchange_text(result, limit=100_000) + "\n")
