@@ -13,17 +13,23 @@ from orbit_context.errors import DatabaseUnavailableError, InvalidRequestError
 from orbit_context.gateway.postgres import CONNECTION_ERRORS, connect, translate, translated, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 __all__ = ["Advance", "ContextDelta", "Job", "Report", "RunnerGateway", "Stale"]
 
 _ADVANCE = (
     "select kind, job_id, attempt, rank, payload::text from orbit_runner.advance("
-    "$1, $2, $3, $4, $5, $6, $7, $8::text[]::jsonb[], $9, $10, $11)"
+    "$1, $2, $3, $4::text::bigint[], $5::text::smallint[], $6, $7::text::real[], $8::text[]::jsonb[], $9, "
+    "$10::text::bigint[], $11::text::bigint[])"
 )
 
 _COMMAND_TIMEOUT = 30.0
 """Seconds after which a connection that does not answer is given up: a network may lose one without telling."""
+
+
+def _array(numbers: Iterable[float]) -> str:
+    """As text: to send the binary form the driver asks the catalog first, 3 to 6 ms of each new connection."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -127,9 +133,11 @@ class RunnerGateway:
         """Whether the worker is still known, and which of the runs are being stopped or are over."""
         async with self._asking() as connection:
             row = await connection.fetchrow(
-                "select alive, stopping from orbit_runner.heartbeat($1, $2)", worker, list(runs)
+                "select alive, array_to_json(stopping)::text from orbit_runner.heartbeat($1, $2::text::bigint[])",
+                worker,
+                _array(runs),
             )
-        return row["alive"], list(row["stopping"] or ())
+        return row[0], orjson.loads(row[1]) if row[1] else []
 
     async def tick(self, lease: float) -> dict[str, Any]:
         answer = await self._value("select orbit_runner.tick(make_interval(secs => $1))::text", lease)
@@ -162,21 +170,21 @@ class RunnerGateway:
         is harmless. A deadlock or serialisation failure is told the same way; nothing of the call took effect then.
         Raises InvalidRequestError where one of the reports holds what cannot be stored; nothing took effect either.
         """
-        extras = [None if report.extra is None else orjson.dumps(report.extra).decode() for report in reports]
         try:
+            extras = [None if report.extra is None else orjson.dumps(report.extra).decode() for report in reports]
             rows = await (await self.connection()).fetch(
                 _ADVANCE,
                 worker,
                 lane,
                 want,
-                [report.job_id for report in reports],
-                [report.attempt for report in reports],
+                _array(report.job_id for report in reports),
+                _array(report.attempt for report in reports),
                 [report.status for report in reports],
-                [report.duration for report in reports],
+                _array(report.duration for report in reports),
                 extras if any(extras) else [],
                 low,
-                list(known),
-                list(known.values()),
+                _array(known),
+                _array(known.values()),
             )
         except (*CONNECTION_ERRORS, asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
             await self.drop()
