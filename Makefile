@@ -1,8 +1,11 @@
 # One door for the developer; CI calls the same targets.
+SHELL := $(shell command -v bash)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# Named after the folder: an environment does not survive being moved, and is then made anew.
+READY := $(VENV)/.ready-$(firstword $(shell pwd | cksum))
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -10,13 +13,25 @@ ARGS ?=
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
 
+# What pip prints, as one counting line on a terminal and three lines elsewhere.
+define SHOW_PROGRESS
+while read -r word _; do \
+	case $$word in \
+	Collecting) n=$$((n + 1)); if [ -t 2 ]; then printf '\r  fetching package %s of %s ' $$n $$all; elif [ $$n = 1 ]; then echo "  fetching $$all packages"; fi ;; \
+	Installing) if [ -t 2 ]; then printf '\r\033[K'; fi; echo "  installing them" ;; \
+	esac; \
+done >&2
+endef
+
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Orbit needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 4; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Orbit needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 4; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "this Python cannot make environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 4; }
+	@[ -w . ] || { echo "this folder cannot be written to: copy or clone it to one of yours" >&2; exit 4; }
 	@echo "setting up $(VENV) (once; about a minute)" >&2
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "this Python cannot make environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 4; }
+	@[ -e $@ ] || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@set -o pipefail; n=0; all=$$(grep -c '^[a-z].*==' requirements.lock); $(PIP) --no-compile --require-hashes -r requirements.lock | { $(SHOW_PROGRESS); }
+	@$(PIP) --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 setup: $(READY) ## create .venv with exactly what the lock file names
@@ -44,8 +59,10 @@ bench: $(READY) ## measure Orbit beside its peers (ARGS="--only queue")
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
-clean: ## remove what the targets made (the embedded data too)
-	@if [ -x $(BIN)/orbit ]; then $(BIN)/orbit db stop || true; fi
-	@rm -rf $(VENV) .orbit .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+clean: ## stop the embedded Postgres and remove what the targets made, its data too
+	@PYTHONPATH=.:runner $(PYTHON) -B -c 'import pathlib, shutil; from orbit_runner.local import Server; \
+	server = Server(pathlib.Path.cwd() / ".orbit"); server.stop() and print("stopped the embedded Postgres"); shutil.rmtree(server.directory, ignore_errors=True)'
+	@rm -rf $(VENV) .orbit .bench .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: help setup demo test check format bench lock clean

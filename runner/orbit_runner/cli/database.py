@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from orbit_context.gateway.postgres import connect, translated
 from orbit_runner import local, migrate
 from orbit_runner.cli.exits import Exit
+from orbit_runner.cli.messages import tell
 from orbit_runner.cli.project import find_database
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def reset(*, yes: bool) -> Exit:
 
 def start() -> Exit:
     server = local.server()
-    server.start()
+    server.start(tell)
     sys.stdout.write(f"running, data in {server.directory}\n")
     return Exit.PASSED
 
@@ -82,7 +83,7 @@ def stop() -> Exit:
 
 
 def install() -> Exit:
-    sys.stdout.write(f"{local.install().root}\n")
+    sys.stdout.write(f"{local.install(tell=tell).root}\n")
     return Exit.PASSED
 
 

