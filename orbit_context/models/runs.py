@@ -119,7 +119,13 @@ class RunEvent(Message):
 
     seq: int
     kind: Literal[
-        "run_queued", "run_started", "test_started", "test_finished", "test_retried", "context_changed", "run_cancelling",
+        "run_queued",
+        "run_started",
+        "test_started",
+        "test_finished",
+        "test_retried",
+        "context_changed",
+        "run_cancelling",
         "run_finished",
     ]
     at: datetime
