@@ -252,6 +252,7 @@ create table orbit_private.run_progress (
   fail_fast boolean not null default false,
   stop_status text,
   stop_reason text,
+  doomed bigint[] not null default '{}',
   deadline_at timestamptz,
   constraint run_progress_stop_status_check check (stop_status in ('cancelled', 'timed_out', 'fail_fast')),
   constraint run_progress_sum_check check (
@@ -259,5 +260,6 @@ create table orbit_private.run_progress (
 ) with (fillfactor = 50);
 alter table orbit_private.run_progress enable row level security;
 comment on table orbit_private.run_progress is 'Live counters of the runs that are not finished. Every advance ends by updating its runs here, in order of queue_no: the row''s lock is what orders a run''s events.';
+comment on column orbit_private.run_progress.doomed is 'Clean-up that will not be run any more because what it strictly needs was skipped, and that somebody had locked at that moment.';
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -148,9 +148,11 @@ begin
   v_category := case v_progress.stop_status when 'fail_fast' then 'dependency' when 'timed_out' then 'timeout' else 'cancelled' end;
   if v_keep then
     -- With the tests that will not run goes all clean-up that strictly needs one of them, or needs such clean-up.
-    with recursive doomed (id) as (
+    with recursive doomed (id) as ((
       select j.id from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576
         and not j.always and (j.state < 2 or j.id = any (p_claimed))
+      union
+      select unnest(v_progress.doomed))
       union
       select c from doomed d join orbit_private.job j on j.id = d.id cross join unnest(j.strict_children) c)
     select array_agg(d.id) into v_doomed from doomed d;
@@ -197,6 +199,9 @@ begin
     return orbit_private.finish_run(v_progress, p_now);
   end if;
   if v_keep then
+    -- Whoever has something of it locked comes by here next, when what doomed it is no longer to be seen.
+    update orbit_private.run_progress p set doomed = array(select j.id from orbit_private.job j where j.id = any (v_doomed) and j.state = 0)
+      where p.queue_no = p_queue_no and v_doomed is not null;
     -- What clean-up waited for may just have gone: count anew what is left above it.
     with above as (
       select c as id, count(*)::int as n from orbit_private.job s cross join unnest(s.strict_children || s.loose_children) c
@@ -206,7 +211,8 @@ begin
         order by j.id for update skip locked),
     freed as (
       update orbit_private.job j set pending = 0, state = 1
-        where j.id = any (array(select f.id from free f where not exists (select from above a where a.id = f.id)))
+        where j.id = any (array(select f.id from free f where not exists (select from above a where a.id = f.id)
+                                                          and not f.id = any (coalesce(v_doomed, '{}'))))
         returning j.id, j.lane, j.rank)
     insert into orbit_private.ready (lane, rank, job_id) select f.lane, f.rank, f.id from freed f;
     with above as (

@@ -75,8 +75,9 @@ declare
   v_runs bigint[]; v_run bigint; v_root record; v_gone record; v_progress orbit_private.run_progress; v_stop boolean;
   v_event orbit_private.run_event; v_sums record; v_skips int; v_starts int;
 begin
-  if p_want > 0 then
-    -- The worker before any job: whoever gives a worker up for lost takes its row first, and then its jobs.
+  if p_want > 0 or v_count > 0 then
+    -- The worker before any job: whoever gives a worker up for lost takes its row first, and then its jobs. From here on what it
+    -- holds stays its own, and what waits for that goes on waiting.
     perform 1 from orbit_private.worker w where w.id = p_worker for key share;
     v_known := found;
   end if;
@@ -85,11 +86,11 @@ begin
     -- 1. Lock, in one ordered pass, all that may be written: what is reported, its children, and below what did not pass everything.
     select array_agg(c) into v_touched
       from orbit_private.job j cross join lateral unnest(j.strict_children || j.loose_children) c where j.id = any (p_jobs)
-        and (j.strict_children <> '{}' or j.loose_children <> '{}');
+        and j.state = 2 and j.worker_id = p_worker and (j.strict_children <> '{}' or j.loose_children <> '{}');
     if not v_passed then
       with recursive below (id) as (
         select unnest(j.strict_children) from unnest(p_jobs, p_statuses) r (id, status) join orbit_private.job j on j.id = r.id
-          where r.status <> 'passed'
+          where r.status <> 'passed' and j.state = 2 and j.worker_id = p_worker
         union
         select unnest(j.strict_children) from below b
           cross join lateral (select o.strict_children from orbit_private.job o where o.id = b.id offset 0) j)  -- one job by its key, never all of them
@@ -99,7 +100,8 @@ begin
         select unnest(j.loose_children) from below b
           cross join lateral (select o.loose_children from orbit_private.job o where o.id = b.id offset 0) j) x;
     end if;
-    -- What is ready, or another's, is left alone: a late report must stand in nobody's way.
+    -- What is ready, or another's, and what waits for that, is left alone: a late report must stand in nobody's way. (A lock stays
+    -- on a row that changed while it was waited for and is then passed over; whoever claims it next would wait for us, and we for them.)
     perform 1 from orbit_private.job j where j.id = any (p_jobs || v_touched || v_below)
       and (j.state = 0 or j.state = 2 and j.worker_id = p_worker) order by j.id for update;
 
