@@ -77,15 +77,16 @@ comment on function orbit_private.to_uuid is 'A UUID from text; OR001 where it i
 -- Callers --------------------------------------------------------------------------------------------------------------
 
 create function orbit_private.caller_is_trusted()
-returns boolean language sql stable set search_path = '' as $$
-  -- Inside a SECURITY DEFINER function current_user is the owner; the role setting still names the caller. Whoever is not known
-  -- to stand above RLS is under it.
-  select exists (
+returns boolean language plpgsql stable set search_path = '' as $$
+-- Inside a SECURITY DEFINER function current_user is the owner; the role setting still names the caller. Whoever is not known
+-- to stand above RLS is under it. (plpgsql: keeps its plan, which as a SQL function was made anew at each of five calls a start.)
+begin
+  return exists (
     select from pg_catalog.pg_roles r
       where r.rolname = coalesce(nullif(current_setting('role', true), 'none'), session_user)
         and (r.rolsuper or r.rolbypassrls
-          or r.oid = (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'orbit_private')))
-$$;
+          or r.oid = (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'orbit_private')));
+end $$;
 comment on function orbit_private.caller_is_trusted is 'Whether RLS does not apply to the caller: the owner, service_role, or another role that bypasses it.';
 grant execute on function orbit_private.caller_is_trusted to authenticated, service_role;
 
