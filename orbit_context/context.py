@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from orbit_context.extract import ResponseView
+    from orbit_context.extract.view import ResponseView
     from orbit_context.gateway.port import Gateway
     from orbit_context.seal import Sealer
     from orbit_context.suite.checks import Capture
@@ -83,14 +83,14 @@ class TestExecutionContextManager:
     ) -> dict[str, Any]:
         """Takes values from a response and shares them as captures of `test`; returns them by name.
 
-        Captures that need an evaluator that can be stopped (XPath, costly JSONPath) are a worker's work: ExpressionError here.
+        Captures that need an evaluator that can be stopped (XPath, costly JSONPath) are a worker's work: CaptureError here.
         """
-        from orbit_context.extract import compile_capture  # lxml and JSONPath are only needed here
+        from orbit_context.extract.capture import compile_capture  # lxml and JSONPath are only needed here
 
         values: dict[str, Any] = {}
         entries = []
         for name, capture in captures.items():
-            values[name] = compile_capture(name, capture, field=f"capture.{name}").take(response)
+            values[name] = compile_capture(name, capture, field=f"capture.{name}").take(response).value
             entries.append(self._entry("captured", test, name, values[name], secret=capture.is_secret))
             if capture.share:
                 entries.append(self._entry(capture.share, "", name, values[name], secret=capture.is_secret))
