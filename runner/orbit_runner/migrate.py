@@ -196,7 +196,7 @@ async def platform(conn: Connection, sql: Path | None = None) -> bool:
     if await conn.fetchval("select exists (select from pg_catalog.pg_roles where rolname = 'supabase_admin')"):
         return False
     async with conn.transaction():
-        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await _take_turn(conn)
         await conn.execute("set local client_min_messages = warning")
         for path in sorted(((sql or sql_directory()) / "platform").glob("*.sql")):
             text = path.read_text(encoding="utf-8")
@@ -226,7 +226,7 @@ async def reset(conn: Connection, *, embedded: bool, yes: bool = False, sql: Pat
     ours = {migration.version for migration in migrations(sql)}
     ours |= {version for version, (_, texts) in recorded.items() if _changes_orbit(texts)}
     async with conn.transaction():
-        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await _take_turn(conn)
         await conn.execute("set local client_min_messages = warning")
         for schema in SCHEMAS:
             await conn.execute(f"drop schema if exists {schema} cascade")
@@ -237,9 +237,17 @@ async def reset(conn: Connection, *, embedded: bool, yes: bool = False, sql: Pat
     return await push(conn, sql)
 
 
+async def _take_turn(conn: Connection) -> None:
+    """One at a time migrates, until the end of the transaction."""
+    await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+    # Opening a table makes the server process hear what was committed while it waited; without it, its cache still says that
+    # there is no such schema, and `create schema if not exists` fails on the one that another has just made.
+    await conn.execute("select from pg_catalog.pg_namespace limit 0")
+
+
 async def _prepare_history(conn: Connection) -> None:
     async with conn.transaction():
-        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await _take_turn(conn)
         await conn.execute("set local client_min_messages = warning")
         await conn.execute(_HISTORY)
 
@@ -291,7 +299,7 @@ async def _apply(conn: Connection, migration: Migration) -> bool:
                 detail=statement.bare.splitlines()[0],
             )
     async with conn.transaction():
-        await conn.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        await _take_turn(conn)
         taken = "select exists (select from supabase_migrations.schema_migrations where version = $1)"
         if await conn.fetchval(taken, migration.version):
             return False

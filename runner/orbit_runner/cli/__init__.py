@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Entry point. Errors that Orbit raises on purpose become one message and an exit code; nothing else is caught."""
+    """Entry point. Errors that Orbit raises on purpose become one message and an exit code."""
     # pydantic would otherwise look through every installed distribution for plugins; no model of ours has one.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
@@ -44,4 +44,10 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of standard output went away (head, less): not an error of ours, and nobody is there to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.INFRASTRUCTURE)
+    except Exception:  # noqa: BLE001 - Python's own exit code for these, 1, stands for tests that failed
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.write("error: a fault inside Orbit; please report it with the lines above\n")
         sys.exit(Exit.INFRASTRUCTURE)
