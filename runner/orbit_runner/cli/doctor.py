@@ -18,7 +18,7 @@ from orbit_context.errors import OrbitError
 from orbit_context.gateway.postgres import connect
 from orbit_runner import migrate
 from orbit_runner.cli.exits import Exit
-from orbit_runner.cli.project import find_database, find_sealer
+from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -111,6 +111,9 @@ async def _of_connection(connection: Connection, target: DatabaseTarget) -> Asyn
     else:
         yield Finding("clock", "ok", clock)
     status = await migrate.status(connection)
+    if target.kind == "embedded" and status.pending and not (status.changed or status.unknown):
+        await ensure_schema(connection, target)  # as the next run would
+        status = await migrate.status(connection)
     if status.current:
         yield Finding("schema", "ok", f"{len(status.applied)} migrations")
         yield await _of_row_security(connection)
