@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -33,6 +33,8 @@ CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
 
 _TRANSACTION_POOLER_PORT = 6543
 _CONNECT_TIMEOUT = 10.0
+_VICTIMS = 4
+"""How often a call that lost to another one is said again."""
 
 
 async def connect(
@@ -116,18 +118,24 @@ class PostgresGateway:
     async def call(self, function: str, request: Mapping[str, Any]) -> Any:
         if function not in FUNCTIONS:
             raise ValueError(f"orbit.{function} is not a function of the contract")
+        # As text: the driver need not look up a codec for jsonb first.
+        query = f"select orbit.{function}($1::text::jsonb)::text"
+        argument = orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode()
         async with self._lock:
             try:
                 async with translated(self._dsn):
-                    # As text: the driver need not look up a codec for jsonb first.
-                    answer = await (await self._open()).fetchval(
-                        f"select orbit.{function}($1::text::jsonb)::text",
-                        orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode(),
-                    )
+                    answer = await self._fetch(query, argument)
             except DatabaseUnavailableError:
                 self._drop()
                 raise
         return orjson.loads(answer)
+
+    async def _fetch(self, query: str, argument: str) -> Any:
+        connection = await self._open()
+        for _ in range(_VICTIMS):
+            with suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                return await connection.fetchval(query, argument)  # nothing of it took effect: to be said again
+        return await connection.fetchval(query, argument)
 
     async def prepare(self, prepared: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
         """Opens the connection and lets `prepared` look at it before the first call (the schema's version, say)."""
