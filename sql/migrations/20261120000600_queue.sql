@@ -158,19 +158,20 @@ begin
     select array_agg(d.id) into v_doomed from doomed d;
   end if;
   loop
-    with unlisted as (
-      delete from orbit_private.ready y where y.ctid = any (array(
-          select x.ctid from orbit_private.ready x where x.job_id >= v_base and x.job_id < v_base + 1048576
-            and (not v_keep or x.job_id = any (v_doomed))
-            for update skip locked))
-        returning y.job_id),
+    -- The job before its place in the list: one whose place is gone and that stays, because somebody has it locked, is lost for ever.
+    with free as materialized (
+      select j.id, j.state from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576
+          and (j.id = any (p_claimed) or j.state < 2 and (not v_keep or j.id = any (v_doomed)))
+        order by j.id for update skip locked),
+    listed as materialized (
+      select x.ctid as place, x.job_id from orbit_private.ready x where x.job_id >= v_base and x.job_id < v_base + 1048576
+          and x.job_id = any (array(select f.id from free f where f.state = 1))
+        for update skip locked),
+    unlisted as (
+      delete from orbit_private.ready y where y.ctid = any (array(select l.place from listed l))),
     gone as (
       delete from orbit_private.job d where d.id = any (array(
-          select j.id from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576
-            and (j.id = any (p_claimed)
-              or (j.state = 0 or j.state = 1 and j.id in (select u.job_id from unlisted u))
-                 and (not v_keep or j.id = any (v_doomed)))
-            order by j.id for update skip locked))
+          select f.id from free f where f.state <> 1 or f.id in (select l.job_id from listed l)))
         returning d.id, d.test_case_id, d.previous_attempts),
     written as (
       insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id, environment_id,

@@ -205,14 +205,17 @@ begin
           returning y.job_id)
       insert into orbit_private.ready (lane, rank, job_id)
         select j.lane, j.rank, j.id from due d join orbit_private.job j on j.id = d.job_id;
-      with due as (
-        delete from orbit_private.ready y where y.ctid = any (array(
-            select x.ctid from orbit_private.ready x where x.lane = p_lane and x.rank >= p_low
-              order by x.rank limit p_want for update skip locked))
-          returning y.job_id),
+      -- Its job's row is not waited for either: in a run that is being stopped somebody may have it locked who waits for us.
+      with due as materialized (
+        select x.ctid as place, x.job_id from orbit_private.ready x where x.lane = p_lane and x.rank >= p_low
+          order by x.rank limit p_want for update skip locked),
+      free as materialized (
+        select j.id from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
+      unlisted as (
+        delete from orbit_private.ready y where y.ctid = any (array(select d.place from due d where d.job_id in (select f.id from free f)))),
       taken as (
         update orbit_private.job j set state = 2, worker_id = p_worker, attempt = j.attempt + 1
-          from due d where j.id = d.job_id returning j.id, j.attempt, j.rank)
+          where j.id = any (array(select f.id from free f)) returning j.id, j.attempt, j.rank)
       select array_agg(t.id order by t.rank), array_agg(t.attempt order by t.rank), array_agg(t.rank order by t.rank)
         into v_claimed, v_tries, v_ranks from taken t;
     end if;
