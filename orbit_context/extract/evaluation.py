@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import ExpressionError
-from orbit_context.extract.evaluator import EvaluationError
+from orbit_context.extract.evaluator import DEFAULT_BUDGET, EvaluationError
 
 if TYPE_CHECKING:
     from orbit_context.extract.evaluator import Kind
     from orbit_context.extract.schema import CompiledSchema
     from orbit_context.extract.xpath import Markup
 
-__all__ = ["Document", "SchemaCache", "evaluate", "load_engine"]
+__all__ = ["Document", "InProcessEvaluator", "SchemaCache", "evaluate", "load_engine"]
 
 SchemaCache = dict[str, "CompiledSchema"]
 _MAX_SCHEMAS = 64
@@ -103,6 +103,18 @@ def evaluate(kind: Kind, expression: str, document: bytes | Document, schemas: S
         raise EvaluationError(error.message, code="expression", hint=error.hint) from None
     except RecursionError:
         raise EvaluationError("the document is nested too deeply for the expression", code="expression") from None
+
+
+class InProcessEvaluator:
+    """Evaluates in a thread of this process, with no limit but the result's size: for expressions and documents you trust.
+
+    A runner uses a sandbox instead (:mod:`orbit_runner.sandbox`).
+    """
+
+    async def evaluate(self, kind: Kind, expression: str, body: bytes, budget: float = DEFAULT_BUDGET) -> Any:
+        import asyncio
+
+        return await asyncio.to_thread(evaluate, kind, expression, body)
 
 
 def _schema(text: str, schemas: SchemaCache | None) -> CompiledSchema:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from orbit_context.errors import OrbitError
 
-__all__ = ["DEFAULT_BUDGET", "EvaluationCode", "EvaluationError", "Evaluator", "InProcessEvaluator", "Kind"]
+__all__ = ["DEFAULT_BUDGET", "EvaluationCode", "EvaluationError", "Evaluator", "Kind"]
 
 Kind = Literal["jsonpath", "jsonpath_ng", "regex", "xpath_xml", "xpath_html", "schema"]
 """What `expression` is: a JSONPath (RFC 9535, or jsonpath-ng's dialect); a regular expression, as the JSON text of
@@ -45,17 +45,3 @@ class Evaluator(Protocol):
             EvaluationError: there is no result.
         """
         ...
-
-
-class InProcessEvaluator:
-    """Evaluates in a thread of this process, with no limit but the result's size: for expressions and documents you trust.
-
-    A runner uses a sandbox instead (:mod:`orbit_runner.sandbox`).
-    """
-
-    async def evaluate(self, kind: Kind, expression: str, body: bytes, budget: float = DEFAULT_BUDGET) -> Any:
-        import asyncio
-
-        from orbit_context.extract.evaluation import evaluate
-
-        return await asyncio.to_thread(evaluate, kind, expression, body)

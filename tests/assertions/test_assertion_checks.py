@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orbit_runner.assertions.compiler import CompiledChecks, compile_checks
 
 from orbit_context.errors import DefinitionError, ExpressionError, TemplateError
-from orbit_context.extract.evaluator import InProcessEvaluator
+from orbit_context.extract.evaluation import InProcessEvaluator
 from orbit_context.extract.view import ResponseView
 from orbit_context.suite.checks import Check, checks_from_shorthand
 from orbit_context.template import Scope

@@ -9,7 +9,7 @@ import pytest
 
 from orbit_context.errors import ExpressionError
 from orbit_context.extract.capture import CaptureError, compile_capture, compile_captures, take_all
-from orbit_context.extract.evaluator import InProcessEvaluator
+from orbit_context.extract.evaluation import InProcessEvaluator
 from orbit_context.extract.view import ResponseView
 from orbit_context.suite.checks import Capture
 

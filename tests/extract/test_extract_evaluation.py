@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orbit_context.errors import ExpressionError
-from orbit_context.extract.evaluation import Document, evaluate
-from orbit_context.extract.evaluator import EvaluationError, InProcessEvaluator
+from orbit_context.extract.evaluation import Document, InProcessEvaluator, evaluate
+from orbit_context.extract.evaluator import EvaluationError
 from orbit_context.extract.schema import bundle
 from orbit_context.extract.view import ResponseView
 from orbit_context.extract.xpath import check_xpath, markup_of

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from orbit_runner.sandbox import Sandbox
 
-from orbit_context.extract.evaluator import EvaluationError, Evaluator, InProcessEvaluator
+from orbit_context.extract.evaluation import InProcessEvaluator
+from orbit_context.extract.evaluator import EvaluationError, Evaluator
 from orbit_context.extract.schema import bundle
 
 if TYPE_CHECKING:
