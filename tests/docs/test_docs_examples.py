@@ -7,11 +7,11 @@ that their page shows.
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
 import json
+import os
 import re
+import sys
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import yaml
 from orbit_runner.assertions.compiler import compile_checks
 from orbit_runner.execute.suite import compile_suite
 from orbit_runner.sandbox import Sandbox
-from support.command import OrbitCommand
+from support.command import OrbitCommand, finished, line_with
 from support.documentation import Block, page, pages
 
 from orbit_context.errors import TemplateError
@@ -117,23 +117,37 @@ def _settled(line: str) -> str:
     return re.sub(r"\b[\d.,]+ (ms|s|tests/s)(?=\W|$)", r"N \1", line).replace("N s", "N ms").rstrip()
 
 
+_PROGRAM = """
+import ast, asyncio
+code = compile(open("program.py").read(), "program.py", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+if (coroutine := eval(code, {"__name__": "__main__"})) is not None:
+    asyncio.run(coroutine)
+"""
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/sdk.md"])
-async def test_python_runs(name: str, database: Database, cart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_python_runs(name: str, database: Database, cart: Path) -> None:
     """A page's blocks are one program, on a database that a worker serves."""
+    program = "\n".join(block.text for block in page(name).blocks if block.language == "python")
+    (cart.parent / "program.py").write_text(program)
     async with OrbitCommand(database.dsn, cart.parent) as orbit:
-        monkeypatch.chdir(cart.parent)
-        monkeypatch.setenv("ORBIT_DATABASE_URL", database.dsn)
-        monkeypatch.setenv("ORBIT_SECRET_KEY", orbit.key)
-        await orbit.start("worker")
-        namespace: dict[str, Any] = {"__name__": "__main__"}
-        for block in page(name).blocks:
-            if block.language == "python":
-                text = "\n" * block.line + block.text
-                code = compile(text, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-                if code.co_flags & inspect.CO_COROUTINE:
-                    await eval(code, namespace)
-                else:
-                    await asyncio.to_thread(exec, code, namespace)  # it may have a loop of its own
+        worker = await orbit.start("worker")
+        await line_with(worker.stderr, "serves")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _PROGRAM),
+            cwd=cart.parent,
+            env={**os.environ, "ORBIT_DATABASE_URL": database.dsn, "ORBIT_SECRET_KEY": orbit.key},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            done = await finished(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert done.code == 0, done.stderr
+    assert "run_finished" in done.stdout
     rows = database.fetch("select status, count(*) from orbit.test_results group by status")
     runs = database.fetch("select status from orbit.test_runs")
     assert [run["status"] for run in runs] == ["failed"] * len(runs)  # the README's suite expects a wrong number
