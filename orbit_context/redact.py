@@ -12,6 +12,8 @@ A secret is found plain and in these encodings, and in the second group inside t
 - base64 in both alphabets at each of the three offsets, so also inside something longer that was encoded
   (`user:password`); hexadecimal in either case; Latin-1 in bytes.
 
+Where a text was cut, which `…` marks, the part of a secret that is left beside the mark is found too.
+
 Not found: secrets reversed, in other letter case, hashed, compressed, encrypted, split over lines or fields, or encoded
 three times. Values shorter than `MIN_LENGTH` are not masked, for they would mask half of every text; `too_short` names them.
 """
@@ -46,6 +48,10 @@ _RUN = re.compile(r"[A-Za-z0-9]+")
 _UNTOUCHED = re.compile(r"[A-Za-z0-9._-]+")  # what no way of writing text changes
 _NUMERIC = re.compile(r"[0-9.eE+-]*[0-9][0-9.eE+-]*")
 _MIN_ANCHOR = 3
+_CUT = "…"
+_CUT_IN_JSON = _CUT.encode().decode("latin-1")
+# Whoever cuts a text marks it once or twice; a text with more marks has them of its own.
+_MAX_CUTS = 32
 # An anchor found more often than this is an ordinary word: then looking for the variants themselves is cheaper than looking
 # around each anchor.
 _MAX_ANCHORS = 1000
@@ -184,7 +190,7 @@ class Redactor:
             # One look at everything at once: mostly there is nothing, and every string by itself would cost as much.
             everything = _everything(value)
             groups = tuple(group for group in self._groups if everything is None or group.anchor in everything)
-            return self._walk(value, groups) if groups else value
+            return self._walk(value, groups) if groups or (everything and _CUT_IN_JSON in everything) else value
         return self._walk(value, self._groups)
 
     def redact_headers(self, headers: Any) -> Any:
@@ -231,6 +237,8 @@ class Redactor:
 
     def _masked(self, text: str, groups: tuple[_Needles, ...], *, raw: bool = False) -> str:
         spans = [span for group in groups if group.anchor in text for span in group.find(text, raw=raw)]
+        if _CUT in text and not raw:
+            spans += self._beside_cuts(text)
         if not spans:
             return text
         masked = _mask(text, spans)
@@ -238,6 +246,45 @@ class Redactor:
         while self._starred and (spans := [s for group in self._groups for s in group.find(masked, raw=raw)]):
             masked = _mask(masked, spans)
         return masked
+
+    def _beside_cuts(self, text: str) -> list[tuple[int, int]]:
+        """Where a secret begins that a mark ends, or ends that a mark begins; a quote may stand between."""
+        spans: list[tuple[int, int]] = []
+        variants = [variant for group in self._groups for variant, _ in group.text]
+        mark = text.find(_CUT)
+        for _ in range(_MAX_CUTS):
+            if mark < 0:
+                break
+            ends = (mark, mark - 1) if text[mark - 1 : mark] in ("'", '"') else (mark,)
+            starts = (mark + 1, mark + 2) if text[mark + 1 : mark + 2] in ("'", '"') else (mark + 1,)
+            for variant in variants:
+                spans += [span for end in ends if (span := _beginning(text, variant, end))]
+                spans += [span for start in starts if (span := _ending(text, variant, start))]
+            mark = text.find(_CUT, mark + 1)
+        return spans
+
+
+def _beginning(text: str, variant: str, end: int) -> tuple[int, int] | None:
+    """The longest piece of `text` before `end` that `variant` begins with."""
+    head = variant[:MIN_LENGTH]
+    position = text.find(head, max(0, end - len(variant)), end)
+    while position >= 0:
+        if variant.startswith(text[position:end]):
+            return position, end
+        position = text.find(head, position + 1, end)
+    return None
+
+
+def _ending(text: str, variant: str, start: int) -> tuple[int, int] | None:
+    """The longest piece of `text` from `start` on that `variant` ends with."""
+    tail = variant[-MIN_LENGTH:]
+    position = text.rfind(tail, start, start + len(variant))
+    while position >= 0:
+        end = position + MIN_LENGTH
+        if variant.endswith(text[start:end]):
+            return start, end
+        position = text.rfind(tail, start, end - 1)
+    return None
 
 
 def _mask(text: str, spans: list[tuple[int, int]]) -> str:

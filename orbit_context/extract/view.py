@@ -243,15 +243,23 @@ def _not_json(body: bytes, message: str, position: int) -> BodyError:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        shown = excerpt(body[max(0, error.start - _EXCERPT) : error.start + _EXCERPT].decode(errors="replace"))
+        shown = _around(body, error.start)
         return BodyError(f"the body is not UTF-8 at byte {error.start}, so not JSON: {shown}", position=error.start)
     # The parser counts characters; people and tools look for bytes.
     place = len(text[:position].encode())
-    shown = excerpt(text[max(0, position - _EXCERPT) : position + _EXCERPT])
+    shown = _around(text, position)
     return BodyError(f"the body is not JSON: {message} at byte {place}, near {shown}", position=place)
 
 
-def excerpt(text: str, limit: int = 2 * _EXCERPT) -> str:
+def _around(content: str | bytes, position: int) -> str:
+    """What stands around a place, with a mark on each side where it goes on."""
+    begin, end = max(0, position - _EXCERPT), position + _EXCERPT
+    part = content[begin:end]
+    shown = repr(part.decode(errors="replace") if isinstance(part, bytes) else part)
+    return f"{'…' if begin else ''}{shown}{'…' if end < len(content) else ''}"
+
+
+def excerpt(text: str, limit: int) -> str:
     """At most `limit` characters of `text`, quoted, on one line."""
     shown = repr(text[:limit])
     return f"{shown}…" if len(text) > limit else shown

@@ -177,6 +177,35 @@ async def test_captured_secrets_are_masked_in_the_very_answer_they_came_from(ben
         assert bench.redactor.redact_text(_TOKEN) == "***"  # for every later test of the run
 
 
+@pytest.mark.parametrize("before", [0, 20, 30, 55, 185, 195, 3985, 3995])
+@pytest.mark.parametrize(
+    "expect",
+    [
+        {"status": 299},
+        {"body": "y"},
+        {"body": {"a": "z"}},
+        {"json": {"$.a": "z"}},
+        {"json": {"$.a": {"b": 1}}},
+        {"json": {"$.a": {"length": 1}}},
+        {"json": {"$.b": {"exists": True}}},
+        {"schema": {"properties": {"a": {"type": "integer"}}}},
+        {"not": {"status": 200}, "json": {"$.a": {"matches": "^y"}}},
+    ],
+)
+@pytest.mark.parametrize("is_json", [True, False])
+async def test_a_cut_in_a_message_leaves_no_part_of_a_secret(
+    bench: Bench, before: int, expect: dict[str, Any], is_json: bool
+) -> None:
+    bench.redactor.add(_TOKEN, "token")
+    filler = "." * before + _TOKEN + "." * before
+    body = json.dumps({"a": filler}) if is_json else f'{{"a": x "{filler}'
+    bench.server.answer = (200, body.encode(), [])
+    outcome = await bench.run({"request": "/answer", "expect": expect})
+    assert outcome.status in ("failed", "errored")
+    written = told(outcome)
+    assert [part for n in range(len(_TOKEN) - 4) if (part := _TOKEN[n : n + 5]) in written] == []
+
+
 async def test_literal_credentials_are_masked_too(bench: Bench) -> None:
     for auth in (
         {"basic": {"username": "jo", "password": _TOKEN}},

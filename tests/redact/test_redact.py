@@ -321,3 +321,30 @@ def test_masking_is_fast_enough_and_free_without_secrets() -> None:
     naive = seconds(lambda: [body.replace(variant, MASK) for variant in variants])
     assert seconds(lambda: redactor.redact_text(body)) < naive / 3
     assert seconds(lambda: [empty.redact_text(body) for _ in range(100)]) < 0.001
+
+
+@pytest.mark.parametrize("secret", ["s3cr3t-Tok3n-0123456789abcdef", 'pa"ss\\w/örd€ 7'])
+@pytest.mark.parametrize("write", [str, lambda s: repr(s)[1:-1], lambda s: json.dumps(s)[1:-1], quote_plus])
+def test_a_cut_leaves_no_part_of_a_secret_beside_its_mark(secret: str, write: Callable[[str], str]) -> None:
+    redactor = Redactor([secret])
+    written = write(secret)
+    for cut in range(MIN_LENGTH, len(written) - MIN_LENGTH + 1):
+        for quotation in ("", '"', "'"):
+            first = f"before {written[:cut]}{quotation}…"
+            last = f"…{quotation}{written[cut:]} after"
+            # A quote that the secret itself could have there goes with it.
+            assert redactor.redact_text(first) in (f"before ***{quotation}…", "before ***…")
+            assert redactor.redact_text(last) in (f"…{quotation}*** after", "…*** after")
+            assert redactor.redact_json([first, {last: 1}]) == [
+                redactor.redact_text(first),
+                {redactor.redact_text(last): 1},
+            ]
+    assert redactor.redact_text(f"{written[:3]}… {written[:9]} …") == f"{written[:3]}… {written[:9]} …"
+
+
+def test_a_text_full_of_marks_is_masked_in_time() -> None:
+    redactor = Redactor(SECRETS)
+    text = "abc…" * 50_000
+    began = time.perf_counter()
+    assert redactor.redact_text(text) is text
+    assert time.perf_counter() - began < 5
