@@ -24,11 +24,12 @@ def serve(*, slots: int, name: str | None) -> Exit:
     sealer = find_sealer(target)
 
     async def main() -> None:
-        connection = await connect(target.dsn)
-        try:
-            await ensure_schema(connection, target)
-        finally:
-            await connection.close()
+        if target.kind == "embedded":  # elsewhere a worker's role may read no table, the migrations' least of all
+            connection = await connect(target.dsn)
+            try:
+                await ensure_schema(connection, target)
+            finally:
+                await connection.close()
         transport, sandbox = CurlTransport(), Sandbox()
         worker = Worker(target.dsn, slots=slots, executors=HttpRuns(transport, sandbox), sealer=sealer, name=name)
         loop = asyncio.get_running_loop()
