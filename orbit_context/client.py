@@ -170,6 +170,7 @@ class Runs:
         None is missing and none comes twice, also for one who joins late. Looks every `interval` seconds, or when `nudge` is set.
         Raises DatabaseUnavailableError where the database stays away for more than `patience` seconds.
         """
+        looked = False
         while True:
             before = after
             for event in await patiently(functools.partial(self._page, run_id, after), seconds=patience):
@@ -179,6 +180,12 @@ class Runs:
                     return
             if after > before:
                 continue
+            if not looked:
+                # Who begins at the end of a run that is over has nothing to wait for.
+                run = await patiently(functools.partial(self.get, run_id), seconds=patience)
+                if run.is_final and run.event_seq <= after:
+                    return
+                looked = True
             if nudge is None:
                 await asyncio.sleep(interval)
                 continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 from orbit_context.errors import SecretKeyError
 from orbit_context.models.context import DependencyContext, TestExecutionContext
@@ -16,7 +17,6 @@ from orbit_context.models.suites import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from uuid import UUID
 
     from orbit_context.extract.view import ResponseView
     from orbit_context.gateway.port import Gateway
@@ -72,6 +72,7 @@ class TestExecutionContextManager:
 
     async def update_shared_auth_tokens(self, tokens: Mapping[str, Any]) -> None:
         """Shares tokens with every test that starts from now on; always sealed. Raises ConflictError once the run is over."""
+        await self._find()
         await self._put([self._entry("token", "", name, value, secret=True) for name, value in tokens.items()])
 
     async def update_shared_variables(self, variables: Mapping[str, Any]) -> None:
@@ -87,6 +88,7 @@ class TestExecutionContextManager:
         """
         from orbit_context.extract.capture import compile_capture  # lxml and JSONPath are only needed here
 
+        await self._find()
         values: dict[str, Any] = {}
         entries = []
         for name, capture in captures.items():
@@ -111,6 +113,13 @@ class TestExecutionContextManager:
     async def cleanup_expired_contexts(self) -> int:
         """Deletes the entries of every context past its 24 hours; returns how many. Workers do it on their own."""
         return int((await self._gateway.call("cleanup_expired_contexts", {}))["deleted"])
+
+    async def _find(self) -> None:
+        """The run's id in full, where its beginning or `last` was given: what is sealed is bound to it."""
+        try:
+            self.run_id = str(UUID(self.run_id))
+        except ValueError:
+            self.run_id = (await self._gateway.call("get_run", {"run_id": self.run_id}))["id"]
 
     async def _put(self, entries: list[dict[str, Any]]) -> None:
         await self._gateway.call("put_context", {"run_id": self.run_id, "entries": entries})

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import orjson
 
-from orbit_context.errors import DatabaseUnavailableError, OrbitError, SchemaMismatchError, from_sqlstate
+from orbit_context.errors import (
+    DatabaseUnavailableError,
+    InvalidRequestError,
+    OrbitError,
+    SchemaMismatchError,
+    from_sqlstate,
+)
 from orbit_context.gateway.port import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -44,10 +50,9 @@ async def connect(
 
     `command_timeout`: seconds that a statement may take.
     """
-    place = urlsplit(dsn)
-    # A pooler in transaction mode gives each statement another backend: nothing may be prepared by name.
-    pooled = place.port == _TRANSACTION_POOLER_PORT
     try:
+        # A pooler in transaction mode gives each statement another backend: nothing may be prepared by name.
+        pooled = urlsplit(dsn).port == _TRANSACTION_POOLER_PORT
         return await asyncpg.connect(
             dsn,
             timeout=_CONNECT_TIMEOUT,
@@ -60,11 +65,18 @@ async def connect(
 
 
 def unavailable(dsn: str, error: BaseException) -> DatabaseUnavailableError:
-    place = urlsplit(dsn)
-    where = f"{place.hostname or 'the local socket'}:{place.port or 5432}{place.path}"
+    try:
+        place = urlsplit(dsn)
+        where = f"{place.hostname or 'the local socket'}:{place.port or 5432}{place.path}"
+    except ValueError:
+        # Where its parts cannot be told apart, a part of the password may be anywhere, also in the cause.
+        return DatabaseUnavailableError(
+            "cannot reach the database: its address cannot be read",
+            hint="write it as postgresql://user:password@host:port/name, with special characters as %XX",
+        )
     cause = str(error) or type(error).__name__
-    if place.password:
-        cause = cause.replace(place.password, "***")
+    for password in filter(None, (place.password, unquote(place.password or ""))):
+        cause = cause.replace(password, "***")
     return DatabaseUnavailableError(
         f"cannot reach the database at {where}", detail=cause, hint="see what is wrong with: orbit doctor"
     )
@@ -73,6 +85,10 @@ def unavailable(dsn: str, error: BaseException) -> DatabaseUnavailableError:
 def translate(error: asyncpg.PostgresError) -> OrbitError | None:
     """Orbit's own error for one of Postgres; None where it is not ours to explain."""
     state = error.sqlstate or ""
+    if isinstance(error, asyncpg.DataError):  # before any function of ours looked at it: a NUL character, say
+        return InvalidRequestError(
+            "the database cannot hold this value", detail=error.message, hint=error.detail or None
+        )
     if state in ("3F000", "42883", "42P01") and "orbit" in str(error):
         return SchemaMismatchError(
             "the database does not hold Orbit's schema, or an older one",
@@ -120,7 +136,12 @@ class PostgresGateway:
             raise ValueError(f"orbit.{function} is not a function of the contract")
         # As text: the driver need not look up a codec for jsonb first.
         query = f"select orbit.{function}($1::text::jsonb)::text"
-        argument = orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            argument = orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError as error:
+            raise InvalidRequestError(
+                "the request cannot be written as JSON", detail=str(error), hint=f"see the comment of orbit.{function}"
+            ) from error
         async with self._lock:
             try:
                 async with translated(self._dsn):

@@ -32,7 +32,7 @@ def parsed() -> Iterator[tuple[Path, Any, str]]:
         text = path.read_text()
         encoded = text.encode()
         for raw in pglast.parse_sql(text):
-            begin = raw.stmt_location
+            begin = raw.stmt_location or 0
             end = begin + raw.stmt_len if raw.stmt_len else len(encoded)
             yield path, raw.stmt, encoded[begin:end].decode()
 
@@ -43,8 +43,8 @@ def functions() -> Iterator[tuple[str, str, dict[str, Any], str]]:
 
     for _, statement, text in parsed():
         if isinstance(statement, nodes.CreateFunctionStmt):
-            schema, name = (part.sval for part in statement.funcname)
-            yield schema, name, {option.defname: option.arg for option in statement.options}, text
+            schema, name = (part.sval for part in statement.funcname or ())
+            yield schema, name, {option.defname: option.arg for option in statement.options or ()}, text
 
 
 def test_every_function_fixes_its_search_path() -> None:

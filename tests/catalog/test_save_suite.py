@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from itertools import pairwise
@@ -140,12 +141,13 @@ async def test_a_request_and_its_expectations_are_kept(queue: Queue) -> None:
     ]  # fmt: skip
 
 
-async def test_fifty_at_once_save_one_version(queue: Queue, database: Any) -> None:
-    import asyncio
-
+async def test_ten_at_once_save_one_version(queue: Queue, database: Any) -> None:
     async def save() -> dict[str, Any]:
         async with database.connect() as connection:
-            return json.loads(await connection.fetchval("select orbit.save_suite($1::text::jsonb)::text", request))
+            answer: dict[str, Any] = json.loads(
+                await connection.fetchval("select orbit.save_suite($1::text::jsonb)::text", request)
+            )
+            return answer
 
     request = json.dumps(suite({"a": [], "b": ["a"]}))
     saved = await asyncio.gather(*(save() for _ in range(10)))

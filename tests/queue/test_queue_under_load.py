@@ -156,7 +156,9 @@ class Crew:
     async def work(self) -> None:
         async with self.database.connect() as connection:
             queue = Queue(connection)
-            worker, held, reports = await self.register(queue), {}, []
+            held: dict[int, Claimed] = {}
+            reports: list[Any] = []
+            worker = await self.register(queue)
             ghost: tuple[Worker, list[Any]] | None = None
             while True:
                 answer = await worker.advance(reports, want=self.chance.randint(0, 12))
