@@ -26,6 +26,8 @@ as_root = pytest.mark.skipif(not is_root(), reason="needs root")
 
 
 def owner_of_process(pid: int | None) -> int:
+    if sys.platform == "linux":  # a small system has no ps
+        return Path(f"/proc/{pid}").stat().st_uid
     return int(subprocess.run(["ps", "-o", "uid=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout)
 
 
@@ -220,6 +222,19 @@ def test_a_directory_that_we_may_not_write_to(open_directory: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match="permission is denied") as caught:
         Server(closed / ".orbit").start()
     assert "ORBIT_HOME" in (caught.value.hint or "")
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_a_small_dev_shm(server: Server) -> None:
+    """Containers give 64 MB of /dev/shm, or less: neither initdb nor the server uses it."""
+    small = 'mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 42; exec "$@"'
+    argv = ["unshare", "--mount", "sh", "-c", small, "sh", sys.executable, "-c", START, str(server.home)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode == 42:
+        pytest.skip(f"cannot mount a file system here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    assert server.status().state == "running"
 
 
 @as_root

@@ -286,6 +286,7 @@ class Server:
             "--locale-provider=builtin",
             "--locale=C.UTF-8",
             "--no-instructions",
+            "--set=dynamic_shared_memory_type=mmap",  # as the server: /dev/shm is small in containers
         ]
         if self.settings.get("fsync") == "off":
             argv.append("--no-sync")
