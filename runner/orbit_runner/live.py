@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from orbit_context.models.runs import RunEvent
-    from orbit_runner.report.terminal import Line, Tone
+    from orbit_runner.report.statuses import Tone
+    from orbit_runner.report.terminal import Line
 
 __all__ = ["LiveView"]
 
@@ -151,7 +152,7 @@ class LiveView:
 
     def _line(self, key: str, status: str, duration: float | None, attempts: int, reason: str | None) -> Line:
         look = LOOKS[status]
-        tone: Tone = look.tone  # type: ignore[assignment]
+        tone = look.tone
         line: Line = [(look.symbol if self._symbols else look.ascii_symbol, tone), (f" {self._name(key)}", "")]
         if duration and status not in ("skipped", "cancelled"):
             line.append((f"  {format_duration(duration)}", "quiet"))

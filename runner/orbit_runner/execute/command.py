@@ -6,10 +6,12 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from orbit_runner.transport.message import needs_length
 from orbit_runner.transport.port import FilePart, HttpRequest, Multipart
 
 if TYPE_CHECKING:
     from orbit_context.redact import Redactor
+    from orbit_runner.transport.port import FieldPart
 
 __all__ = ["MAX_INLINE_BODY", "curl_command"]
 
@@ -17,7 +19,6 @@ MAX_INLINE_BODY = 16 * 1024
 """Characters of a body that is written into the command; a longer one, or a binary one, is a file to be put beside it."""
 
 _LINE = 100
-_NEEDS_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 _GLOB = re.compile(r"[\[\]{}]").search
 _BODY_FILE = "request-body"
 
@@ -42,7 +43,7 @@ def curl_command(request: HttpRequest, redactor: Redactor, *, max_redirects: int
     arguments += [["-H", f"{name}:"] for name, value in request.headers if value is None]
     if isinstance(body, Multipart):
         arguments += [_part(part, redactor) for part in body.parts]
-    elif body is not None or request.method in _NEEDS_LENGTH:
+    elif body is not None or needs_length(request.method):
         if "content-type" not in told:
             arguments.append(["-H", "Content-Type:"])
         text = _inline(body or b"")
@@ -95,11 +96,10 @@ def _inline(body: bytes) -> str | None:
     return text if "\x00" not in text and len(text) <= MAX_INLINE_BODY else None
 
 
-def _part(part: object, redactor: Redactor) -> list[str]:
+def _part(part: FieldPart | FilePart, redactor: Redactor) -> list[str]:
     if not isinstance(part, FilePart):
-        name, value = part.name, part.value  # type: ignore[attr-defined]
-        text = value.decode(errors="replace") if isinstance(value, bytes) else value
-        return ["--form-string", f"{redactor.redact_text(name)}={redactor.redact_text(text)}"]
+        value = part.value.decode(errors="replace") if isinstance(part.value, bytes) else part.value
+        return ["--form-string", f"{redactor.redact_text(part.name)}={redactor.redact_text(value)}"]
     if isinstance(part.content, bytes):
         text = _inline(part.content)
         source = "@" + _quoted(part.filename or part.name) if text is None else _quoted(redactor.redact_text(text))

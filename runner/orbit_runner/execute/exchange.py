@@ -156,16 +156,16 @@ def _request_body(body: bytes | Multipart | None, limit: int, redactor: Redactor
     parts: list[dict[str, Any]] = []
     for part in body.parts:
         if isinstance(part, FilePart):
-            from_disk = not isinstance(part.content, bytes)
+            content = part.content
             parts.append(
                 {
                     "name": redactor.redact_text(part.name),
                     "filename": redactor.redact_text(part.filename) if part.filename is not None else None,
                     "content_type": redactor.redact_text(part.content_type) if part.content_type is not None else None,
                     **(
-                        {"file": redactor.redact_text(str(part.content))}
-                        if from_disk
-                        else {"content": describe_body(part.content, limit, redactor)}  # type: ignore[arg-type]
+                        {"content": describe_body(content, limit, redactor)}
+                        if isinstance(content, bytes)
+                        else {"file": redactor.redact_text(str(content))}
                     ),
                 }
             )

@@ -12,6 +12,8 @@ from orbit_runner.report.wording import clip, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orbit_runner.report.statuses import Tone
+
 __all__ = ["Explanation", "explain"]
 
 _LONGEST = 1000
@@ -38,7 +40,7 @@ class Explanation:
     more: int = 0
     hint: str | None = None
 
-    def sides(self) -> Iterator[tuple[str, str, str | None, str]]:
+    def sides(self) -> Iterator[tuple[str, str, str | None, Tone]]:
         """Label, text, type and tone of what was expected and what was there."""
         if self.expected is not None and self.got is not None:
             yield "expected", self.expected, self.expected_type, "good"

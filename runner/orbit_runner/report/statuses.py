@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orbit_context.models.runs import Result, Run
 
-__all__ = ["FAILING", "LOOKS", "Look", "count_by_status", "run_word", "tone_of_run"]
+__all__ = ["FAILING", "LOOKS", "Look", "Tone", "count_by_status", "run_word", "tone_of_run"]
+
+Tone = Literal["", "good", "warning", "bad", "quiet", "strong", "accent"]
+"""What a text is to its reader; a terminal and a page have a colour for each."""
 
 FAILING = frozenset({"failed", "errored", "timed_out"})
 """The statuses of a test that was sent, or tried, and did not pass."""
 
 
 class Look(NamedTuple):
-    """`tone` is `good`, `warning`, `bad` or `quiet`; `ascii_symbol` is for streams that cannot carry the other."""
+    """`ascii_symbol` is for streams that cannot carry the other."""
 
     symbol: str
     ascii_symbol: str
     word: str
-    tone: str
+    tone: Tone
 
 
 LOOKS: Mapping[str, Look] = MappingProxyType(
@@ -52,7 +55,7 @@ def run_word(run: Run) -> str:
     return run.status.replace("_", " ")
 
 
-def tone_of_run(run: Run) -> str:
+def tone_of_run(run: Run) -> Tone:
     """`good` when it passed, `warning` when something passed only on a retry or the run goes on, else `bad`."""
     if run.status == "passed":
         return "warning" if run.counts.passed_on_retry else "good"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from orbit_context.models.runs import Result, Run
-    from orbit_runner.report.terminal import Line, Tone
+    from orbit_runner.report.statuses import Tone
+    from orbit_runner.report.terminal import Line
 
 __all__ = ["print_summary", "summary_lines"]
 
@@ -97,7 +98,7 @@ class _Summary:
 
     def _mark(self, status: str) -> tuple[str, Tone]:
         look = LOOKS[status]
-        return (look.symbol if self.symbols else look.ascii_symbol), look.tone  # type: ignore[return-value]
+        return (look.symbol if self.symbols else look.ascii_symbol), look.tone
 
     def _title(self, text: str, count: int) -> Line:
         return [(text, "strong"), (f"  {count:,}", "quiet")]
@@ -165,7 +166,7 @@ class _Summary:
         sides = list(told.sides())
         pad = max(len(text) for _, text, _, _ in sides) if told.expected_type else 0
         for label, text, kind, tone in sides:
-            line: Line = [(f"      {label:<10}", "quiet"), (text.ljust(pad), tone)]  # type: ignore[list-item]
+            line: Line = [(f"      {label:<10}", "quiet"), (text.ljust(pad), tone)]
             out.append([*line, (f"  {kind}", "quiet")] if kind else line)
         for number, change in enumerate(told.changes):
             label = "differs" if number == 0 and sides else ""
@@ -236,7 +237,7 @@ class _Summary:
 
     def _verdict(self) -> Line:
         run = self.run
-        tone: Tone = tone_of_run(run)  # type: ignore[assignment]
+        tone = tone_of_run(run)
         symbol = "✓" if run.status == "passed" else "✗"
         if not self.symbols:
             symbol = "+" if run.status == "passed" else "x"
@@ -244,7 +245,7 @@ class _Summary:
         counted = count_by_status(self.results)
         for number, (status, count) in enumerate(reversed(counted.items())):
             look = LOOKS[status]
-            line += [(", " if number else "", ""), (f"{count:,} {look.word}", look.tone)]  # type: ignore[list-item]
+            line += [(", " if number else "", ""), (f"{count:,} {look.word}", look.tone)]
         if not counted:
             line.append(("no results", "quiet"))
         total = plural(len(self.results), "test")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from orbit_runner.report.statuses import Tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -12,9 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.segment import Segment
 
-__all__ = ["Line", "Tone", "can_show", "fit", "is_plain", "open_console", "segments", "write_plain"]
+__all__ = ["Line", "can_show", "fit", "is_plain", "open_console", "segments", "write_plain"]
 
-Tone = Literal["", "good", "warning", "bad", "quiet", "strong", "accent"]
 Line = list[tuple[str, Tone]]
 """Pieces of text with their tone; no piece holds a line break or a control character."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from orbit_context import __version__
 from orbit_runner.transport.port import FilePart, HttpRequest, Multipart, TransportError
 
-USER_AGENT = "orbit/0.1.0"
+USER_AGENT = f"orbit/{__version__}"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _PROXY = re.compile(
