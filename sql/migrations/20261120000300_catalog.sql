@@ -163,15 +163,23 @@ begin
     end if;
   end if;
   if v_organization_id is null then
-    insert into orbit.organizations (slug, name) values (coalesce(p_organization, 'default'), coalesce(p_organization, 'Default'))
-      on conflict (slug) do update set slug = excluded.slug returning id into v_organization_id;
+    -- Looked for before it is made, and never written when it is there: every row that refers to it locks it against a change of
+    -- its key, and would wait for this, or this for them.
+    select o.id into v_organization_id from orbit.organizations o where o.slug = coalesce(p_organization, 'default');
+    if not found then
+      insert into orbit.organizations (slug, name) values (coalesce(p_organization, 'default'), coalesce(p_organization, 'Default'))
+        on conflict (slug) do nothing;
+      select o.id into v_organization_id from orbit.organizations o where o.slug = coalesce(p_organization, 'default');
+    end if;
   end if;
   perform orbit_private.require_role(v_organization_id, 'editor');
   select * into v_project from orbit.projects p
     where p.organization_id = v_organization_id and p.slug = orbit_private.slug(p_project);
   if not found then
     insert into orbit.projects (organization_id, slug, name) values (v_organization_id, orbit_private.slug(p_project), p_project)
-      on conflict (organization_id, slug) do update set slug = excluded.slug returning * into v_project;
+      on conflict (organization_id, slug) do nothing;
+    select * into v_project from orbit.projects p
+      where p.organization_id = v_organization_id and p.slug = orbit_private.slug(p_project);
   end if;
   return v_project;
 end $$;
@@ -257,7 +265,7 @@ begin
   insert into orbit.test_suites (organization_id, project_id, key, name)
     values (v_project.organization_id, v_project.id, v_key, coalesce(p_request ->> 'name', v_key))
     on conflict (project_id, key) do nothing;
-  select * into v_suite from orbit.test_suites s where s.project_id = v_project.id and s.key = v_key for update;
+  select * into v_suite from orbit.test_suites s where s.project_id = v_project.id and s.key = v_key for no key update;
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
   if v_version.digest = v_digest then
     return jsonb_build_object('suite_id', v_suite.id, 'version_id', v_version.id, 'version', v_version.number,
@@ -309,6 +317,7 @@ begin
   insert into orbit.api_endpoints (organization_id, project_id, method, path)
     select distinct v_suite.organization_id, v_project.id, upper(coalesce(t #>> '{request,method}', 'GET')), t #>> '{request,url}'
       from jsonb_array_elements(v_document -> 'tests') t where t #>> '{request,url}' is not null
+      order by 3, 4  -- two savers of suites that share endpoints take them in the same order
     on conflict (project_id, method, path) do nothing;
 
   insert into orbit.test_request_configs as c (test_case_id, organization_id, endpoint_id, request)

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.command import OrbitCommand, finished
 
+from orbit_context.client import Orbit as Client
+from orbit_context.suite.load import load_suite
+
 if TYPE_CHECKING:
     from support.postgres import Database
     from support.target import Target
+
+    from orbit_context.suite.load import LoadedSuite
 
 
 def chained(count: int) -> dict[str, Any]:
@@ -78,3 +83,22 @@ async def test_the_first_two_runs_ever_start_one_embedded_postgres(target: Targe
             stopped = await orbit("db", "stop", **home)
             shutil.rmtree(place, ignore_errors=True)
         assert stopped.stdout == "stopped\n"
+
+
+@pytest.mark.parametrize("once_more", range(4))
+async def test_savers_and_starters_never_wait_for_each_other_in_a_circle(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once_more: int
+) -> None:
+    monkeypatch.setattr("orbit_context.gateway.postgres._VICTIMS", 0)  # a deadlock is told, not tried again
+    command = OrbitCommand(database.dsn, tmp_path)
+    same, *others = (load_suite(command.suite(chained(40), suite=name)) for name in ("same", "one", "other"))
+
+    async def save_and_start(suite: LoadedSuite) -> None:
+        async with Client.connect(database.dsn) as client:
+            for _ in range(5):
+                saved = await client.suites.save(suite)
+                await client.runs.start(suite_id=saved.suite_id, variables={"base_url": "http://127.0.0.1:9"})
+
+    await asyncio.gather(*(save_and_start(suite) for suite in (same, same, same, same, *others)))
+    assert database.fetch("select count(*)::int as n from orbit.test_suite_versions")[0]["n"] == 3
+    assert database.fetch("select count(*)::int as n from orbit.test_runs")[0]["n"] == 30
