@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import statistics
@@ -98,10 +99,24 @@ class Drained:
     wal: int = 0
     cpu: float = 0.0
     """Seconds of CPU of the client."""
+    server_cpu: float = math.nan
+    """Seconds of CPU of the server's process for this client; not known of another machine's."""
 
     @property
     def rate(self) -> float:
         return self.tests / self.seconds
+
+
+def _process_cpu(pid: int) -> float:
+    """Seconds of CPU that a process of this machine has used, to a hundredth; nan where that is not to be seen."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return math.nan
+    if "postgres" not in status:
+        return math.nan
+    fields = status.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _drain_bare(
@@ -225,18 +240,20 @@ class Place:
         """Starts a run, drains it, checks it."""
         run, _ = await self.start(shape, tests)
         before, cpu = await self.wal(), time.process_time()
+        server = math.nan
         if processes > 1:
             seconds, calls = await self._drain_processes(batch, processes)
         else:
             client = RunnerGateway(self.dsn)
-            if gateway:
-                await client.connection()
+            pid = (await client.connection() if gateway else self.connection).get_server_pid()
+            server = _process_cpu(pid)
             began, cpu = time.perf_counter(), time.process_time()
             if gateway:
                 _, calls = await _drain_gateway(client, self.worker, 0, batch)
             else:
                 _, calls = await _drain_bare(self.connection, self.worker, 0, batch, lambda done: done)
             seconds = time.perf_counter() - began
+            server = _process_cpu(pid) - server
             await client.close()
         cpu = time.process_time() - cpu
         wal = await self.wal() - before
@@ -246,7 +263,7 @@ class Place:
             )
         if settle:
             await self.settle()
-        return Drained(tests, seconds, calls, wal, cpu)
+        return Drained(tests, seconds, calls, wal, cpu, server)
 
     async def _drain_processes(self, batch: int, processes: int) -> tuple[float, list[float]]:
         context = multiprocessing.get_context("spawn")
@@ -298,7 +315,9 @@ def _spread(values: list[float], form: str = ",.0f") -> str:
 
 
 def _show(rows: dict[str, list[Drained]], against: str | None = None) -> None:
-    print(f"  {'':<34}{'tests/s':>26}{'ms a call':>11}{'longest':>9}{'WAL B/test':>11}{'client µs':>10}")
+    print(
+        f"  {'':<34}{'tests/s':>26}{'ms a call':>11}{'longest':>9}{'WAL B/test':>11}{'CPU µs: client':>15}{'server':>8}"
+    )
     base = statistics.median(drained.rate for drained in rows[against]) if against else 0.0
     for name, rounds in rows.items():
         calls = [call for drained in rounds for call in drained.calls]
@@ -306,7 +325,8 @@ def _show(rows: dict[str, list[Drained]], against: str | None = None) -> None:
         print(
             f"  {name:<34}{_spread([d.rate for d in rounds]):>26}{statistics.median(calls) * 1e3:>11.2f}{max(calls) * 1e3:>9.1f}"
             f"{statistics.median(d.wal / d.tests for d in rounds):>11.0f}"
-            f"{statistics.median(d.cpu / d.tests for d in rounds) * 1e6:>10.2f}{ratio}",
+            f"{statistics.median(d.cpu / d.tests for d in rounds) * 1e6:>15.2f}"
+            f"{statistics.median(d.server_cpu / d.tests for d in rounds) * 1e6:>8.1f}{ratio}",
             flush=True,
         )
 

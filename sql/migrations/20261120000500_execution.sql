@@ -69,8 +69,8 @@ create table orbit.test_results (
   primary key (run_id, position, created_at, status)
 ) partition by range (created_at);
 -- Ascending, although read backwards: what is new goes to the right-hand edge, which is where a B-tree takes it cheaply. None on
--- test_case_id: its entries fall all over the index, a page of WAL for nearly each of them once a million results are there; a
--- test's history is read by its suite's runs and its position in them.
+-- test_case_id: its entries fall all over the index, which with a million results there doubles the WAL of a result (1,819 bytes for
+-- 883); a test's history is read by its suite's runs and its position in them.
 create index idx_test_results_created_at on orbit.test_results (created_at);
 create index idx_test_results_organization_id on orbit.test_results (organization_id, created_at);
 comment on table orbit.test_results is 'The final result of each test of each run. idx_test_results_run_id of the design is the primary key, which leads with run_id.';
