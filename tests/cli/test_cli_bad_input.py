@@ -45,14 +45,24 @@ BROKEN = {
 
 
 async def test_broken_suites_are_refused_before_anything_is_done(orbit: OrbitCommand, database: Database) -> None:
-    for what, (text, told) in BROKEN.items():
-        done = await orbit("run", orbit.write("bad.yaml", f"suite: x\n{text}"))
-        assert (done.code, done.stdout) == (4, ""), (what, done.stderr)
+    files = {
+        what: orbit.write(f"broken/{n:02}.yaml", f"suite: x\n{text}")
+        for n, (what, (text, _)) in enumerate(BROKEN.items())
+    }
+    done = await orbit("validate", *files.values())
+    assert (done.code, done.stdout) == (4, "")
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr) < 10_000
+    for what, (_, told) in BROKEN.items():
+        said = "\n".join(part for part in done.stderr.split("error: ") if files[what].name in part)
         for word in told:
-            assert word in done.stderr, (what, word, done.stderr)
+            assert word.replace("bad.yaml", files[what].name) in said, (what, word, said)
+    for what in ("no YAML", "an unknown key", "a cycle", "an unknown name"):
+        done = await orbit("run", files[what])
+        assert (done.code, done.stdout) == (4, ""), (what, done.stderr)
         assert done.stderr.startswith("error: "), what
-        assert "Traceback" not in done.stderr, what
-        assert len(done.stderr) < 3000, what
+        for word in BROKEN[what][1]:
+            assert word.replace("bad.yaml", files[what].name) in done.stderr, (what, word, done.stderr)
     for table in ("test_runs", "test_suites", "test_cases", "projects"):
         assert database.fetch(f"select 1 from orbit.{table}") == [], table
 
