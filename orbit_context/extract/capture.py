@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from orbit_context.errors import ExpressionError
 from orbit_context.extract.answers import NO_EVALUATOR, gather
 from orbit_context.extract.evaluator import EvaluationError
-from orbit_context.extract.jsonpath import shape
 from orbit_context.extract.source import (
     BodySource,
     CookieSource,
@@ -21,6 +20,7 @@ from orbit_context.extract.source import (
     XPathSource,
 )
 from orbit_context.extract.view import BodyError
+from orbit_context.extract.wording import shape
 from orbit_context.models.outcome import Captured, Failure
 
 if TYPE_CHECKING:

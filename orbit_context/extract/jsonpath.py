@@ -11,11 +11,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from orbit_context.errors import ExpressionError
+from orbit_context.extract.wording import below, shape, shorten
+from orbit_context.names import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-__all__ = ["Dialect", "JsonPath", "compile_jsonpath", "did_you_mean", "json_type", "shape"]
+__all__ = ["Dialect", "JsonPath", "compile_jsonpath"]
 
 Dialect = Literal["rfc9535", "ng"]
 _Step: TypeAlias = str | int | None
@@ -110,7 +112,7 @@ class JsonPath:
                 if step not in value:
                     return _no_member(path, step, value)
                 value = value[step]
-                path += f".{step}" if step.isidentifier() else f"[{step!r}]"
+                path = below(path, step)
             else:
                 if not isinstance(value, list):
                     return f"{path} is {shape(value)}, not an array", None
@@ -118,7 +120,7 @@ class JsonPath:
                 if not -len(value) <= step < len(value):
                     return f"{path} is {shape(value)}", None
                 value = value[step]
-                path += f"[{step}]"
+                path = below(path, step)
         return f"nothing matches below {path}, which is {shape(value)}", None
 
 
@@ -162,7 +164,7 @@ def compile_jsonpath(expression: str, dialect: Dialect = "rfc9535") -> JsonPath:
     bare = _QUOTED.sub("s", expression)
     if _names_root_in_inner_filter(bare):
         raise ExpressionError(
-            f"the JSONPath {_short(expression)} names $ in a filter inside a filter, which is not supported",
+            f"the JSONPath {shorten(expression)} names $ in a filter inside a filter, which is not supported",
             hint="Capture what $ should give there first, or filter in two steps.",
         )
     is_singular = ".." not in bare and not any(sign in bare for sign in "*?:,")
@@ -221,7 +223,7 @@ def _compile_rfc9535(expression: str) -> Callable[[Any], list[Any]]:
         query = jsonpath_rfc9535.compile(expression if expression.isascii() else _bracketed(expression))
     except (jsonpath_rfc9535.JSONPathError, RecursionError) as error:
         raise ExpressionError(
-            f"the JSONPath {_short(expression)} is not valid: {_first_line(error)}", hint=_hint(expression)
+            f"the JSONPath {shorten(expression)} is not valid: {_first_line(error)}", hint=_hint(expression)
         ) from None
 
     def find(document: Any) -> list[Any]:
@@ -229,7 +231,7 @@ def _compile_rfc9535(expression: str) -> Callable[[Any], list[Any]]:
             return query.find(document).values()
         except (jsonpath_rfc9535.JSONPathError, RecursionError) as error:
             reason = "the document is nested too deeply for it" if _is_recursion(error) else _first_line(error)
-            raise ExpressionError(f"the JSONPath {_short(expression)} cannot be evaluated: {reason}") from None
+            raise ExpressionError(f"the JSONPath {shorten(expression)} cannot be evaluated: {reason}") from None
 
     return find
 
@@ -255,7 +257,7 @@ def _compile_ng(expression: str) -> Callable[[Any], list[Any]]:
     try:
         query = parse(expression)
     except (JSONPathError, RecursionError, ValueError, AttributeError, TypeError) as error:
-        message = f"the JSONPath {_short(expression)} is not valid in the dialect ng: {_first_line(error)}"
+        message = f"the JSONPath {shorten(expression)} is not valid in the dialect ng: {_first_line(error)}"
         raise ExpressionError(message) from None
 
     def find(document: Any) -> list[Any]:
@@ -264,7 +266,7 @@ def _compile_ng(expression: str) -> Callable[[Any], list[Any]]:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - the library raises whatever its operators run into
-            message = f"the JSONPath {_short(expression)} cannot be evaluated: {_first_line(error)}"
+            message = f"the JSONPath {shorten(expression)} cannot be evaluated: {_first_line(error)}"
             raise ExpressionError(message) from None
 
     return find
@@ -278,10 +280,6 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _short(expression: str) -> str:
-    return expression if len(expression) <= 120 else f"{expression[:120]}…"
-
-
 def _hint(expression: str) -> str | None:
     if not expression.startswith("$"):
         return "A JSONPath begins with $, the whole document."
@@ -293,44 +291,4 @@ def _hint(expression: str) -> str | None:
 
 
 def _no_member(path: str, name: str, value: dict[str, Any]) -> tuple[str, str | None]:
-    return f"{path} has no {name[:80]!r}; it is {shape(value)}", did_you_mean(name, value)
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str | None:
-    """A hint that lists up to three of the first 300 names that look like `name`."""
-    from difflib import get_close_matches
-    from itertools import islice
-
-    known = {other.lower(): other for other in islice(names, 300) if len(other) <= 80}
-    near = [known[match] for match in get_close_matches(name[:80].lower(), list(known), n=3)]
-    return f"Did you mean {' or '.join(repr(other) for other in near)}?" if near else None
-
-
-def json_type(value: Any) -> str:
-    """`string`, `integer`, `number`, `boolean`, `null`, `array` or `object`."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, int):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    return "array" if isinstance(value, list | tuple) else "object"
-
-
-def shape(value: Any) -> str:
-    """What a value is, without its contents: `an object with id, name`, `an array of 3`, `a string`."""
-    if isinstance(value, dict):
-        if not value:
-            return "an empty object"
-        keys = [str(key)[:40] for key in list(value)[:5]]
-        return f"an object with {', '.join(keys)}{', …' if len(value) > 5 else ''}"
-    if isinstance(value, list):
-        return f"an array of {len(value)}" if value else "an empty array"
-    if value is None:
-        return "null"
-    kind = json_type(value)
-    return f"{'an' if kind == 'integer' else 'a'} {kind}"
+    return f"{path} has no {name[:80]!r}; it is {shape(value)}", suggest(name, value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import ExpressionError
 from orbit_context.extract.evaluator import EvaluationError
+from orbit_context.extract.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,8 +113,7 @@ def compile_regex(pattern: str) -> Regex:
         if isinstance(reason, bytes):
             reason = reason.decode(errors="replace")
         message, hint = _explain(pattern, str(reason))
-        shown = pattern if len(pattern) <= 120 else f"{pattern[:120]}…"
-        raise ExpressionError(f"the regular expression {shown} {message}", hint=hint) from None
+        raise ExpressionError(f"the regular expression {shorten(pattern)} {message}", hint=hint) from None
 
 
 def _explain(pattern: str, reason: str) -> tuple[str, str | None]:

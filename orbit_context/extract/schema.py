@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import ExpressionError
+from orbit_context.extract.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,7 +107,7 @@ def _check(schema: Any, uri: str) -> None:
     try:
         validator.check_schema(schema)
     except SchemaError as error:
-        message = error.message if len(error.message) <= _MAX_MESSAGE else f"{error.message[:_MAX_MESSAGE]}…"
+        message = shorten(error.message, _MAX_MESSAGE)
         raise ExpressionError(f"{what} is not a JSON Schema: at {error.json_path}, {message}") from None
     except RecursionError:
         raise ExpressionError(f"{what} is nested too deeply") from None
@@ -229,10 +230,9 @@ class CompiledSchema:
 
 
 def _violation(error: Any) -> dict[str, Any]:
-    message = error.message if len(error.message) <= _MAX_MESSAGE else f"{error.message[:_MAX_MESSAGE]}…"
     return {
         "path": error.json_path,
-        "message": message,
+        "message": shorten(error.message, _MAX_MESSAGE),
         "keyword": error.validator,
         "schema_path": "/".join(str(part) for part in error.absolute_schema_path),
     }

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orbit_context.errors import ExpressionError
 from orbit_context.extract.evaluator import EvaluationError
-from orbit_context.extract.jsonpath import compile_jsonpath, did_you_mean, shape
+from orbit_context.extract.jsonpath import compile_jsonpath
 from orbit_context.extract.view import BodyError
+from orbit_context.extract.wording import shape, shorten
+from orbit_context.names import suggest
 
 if TYPE_CHECKING:
     from orbit_context.extract.answers import Answers
@@ -101,15 +103,14 @@ class RegexSource(Source):
 
         from orbit_context.extract.regex import compile_regex
 
-        shown = pattern if len(pattern) <= 120 else f"{pattern[:120]}…"
-        super().__init__(f"regex {shown}", is_single=not every, needs_evaluator=True)
+        super().__init__(f"regex {shorten(pattern)}", is_single=not every, needs_evaluator=True)
         self._regex = regex = compile_regex(pattern)
         self._every = every
         if group is None:
             self._group = 1 if regex.group_count else 0
         elif isinstance(group, str) and not group.isdecimal():
             if group not in regex.group_names:
-                hint = did_you_mean(group, regex.group_names)
+                hint = suggest(group, regex.group_names)
                 raise ExpressionError(f"the regular expression has no group named {group!r}", hint=hint)
             self._group = regex.group_names[group]
         else:
@@ -170,7 +171,7 @@ class HeaderSource(Source):
         names = view.header_names
         shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
         there = f"the response has {shown}" if names else "the response has no headers"
-        return f"there is no such header; {there}", did_you_mean(self._name, names)
+        return f"there is no such header; {there}", suggest(self._name, names)
 
 
 class CookieSource(Source):
@@ -196,7 +197,7 @@ class CookieSource(Source):
             return f"the cookie {self._base} has no attribute {self._attribute}; it has {there}", None
         names = list(dict.fromkeys(cookie.name for cookie in view.cookies))
         there = f"it sets {', '.join(names[:20])}" if names else "it sets none"
-        return f"the response sets no such cookie; {there}", did_you_mean(self._base or self._name, names)
+        return f"the response sets no such cookie; {there}", suggest(self._base or self._name, names)
 
 
 class BodySource(Source):

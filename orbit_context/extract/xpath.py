@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import ExpressionError
 from orbit_context.extract.evaluator import EvaluationError
+from orbit_context.extract.wording import shorten
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -45,8 +46,7 @@ def check_xpath(expression: str) -> None:
     try:
         etree.XPath(expression)
     except (etree.XPathError, ValueError) as error:
-        shown = expression if len(expression) <= 120 else f"{expression[:120]}…"
-        raise ExpressionError(f"the XPath {shown} is not valid: {error}") from None
+        raise ExpressionError(f"the XPath {shorten(expression)} is not valid: {error}") from None
 
 
 def markup_of(view: ResponseView) -> tuple[Kind, bytes]:

@@ -21,10 +21,10 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any, Literal
 
 from orbit_context.errors import CycleError, TemplateError
+from orbit_context.names import did_you_mean, near
 from orbit_context.suite.templates import find_templates
 from orbit_context.template import NAMESPACES, KnownNames, Template, check, compile_value
 from orbit_context.template.check import RUN_NAMES, TEST_NAMES
-from orbit_context.template.nearness import near
 from orbit_context.template.syntax import spell_path
 
 if TYPE_CHECKING:
@@ -165,11 +165,10 @@ class _Inference:
                 for other in self.bases[need.test]:
                     self.require(group, other.key, need.kind, "needs it", path, None)
             else:
-                matches = near(need.test, [*self.groups, *self.bases])
                 self.problems.add(
                     path,
                     f"there is no test called {need.test!r}",
-                    hint=f"Did you mean {' or '.join(matches)}?" if matches else None,
+                    hint=did_you_mean(near(need.test, [*self.groups, *self.bases])),
                 )
 
     def add_references(self, group: Group) -> None:

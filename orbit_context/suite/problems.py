@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from orbit_context.errors import DefinitionError, DefinitionErrors
+from orbit_context.names import did_you_mean, list_names, near
 from orbit_context.suite.checks import shorthand_paths
 from orbit_context.suite.request import METHODS
-from orbit_context.template.nearness import list_names, near
 from orbit_context.template.syntax import spell_path
 
 if TYPE_CHECKING:
@@ -111,12 +111,11 @@ class Problems:
         if kind == "extra_forbidden":
             known = _known_keys(model, first["loc"][:-1])
             name = str(path[-1])
-            matches = near(name, known)
             self.add(
                 path,
                 f"there is no key {name[:100]!r} here",
                 key=True,
-                hint=f"Did you mean {' or '.join(matches)}?" if matches else f"The keys here are: {list_names(known)}.",
+                hint=did_you_mean(near(name, known)) or f"The keys here are: {list_names(known)}.",
             )
         elif kind == "missing":
             self.add(path, f"`{path[-1]}` is missing", key=True)
@@ -137,7 +136,7 @@ class Problems:
             self.add(
                 path,
                 f"expected {first['ctx']['expected']}, found {_describe(value, show=True)}",
-                hint=f"Did you mean {matches[0]}?" if matches else None,
+                hint=did_you_mean(matches[:1]),
             )
         else:
             is_key = first["loc"][-1] == "[key]"

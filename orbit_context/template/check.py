@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orbit_context.errors import TemplateError
-from orbit_context.template.nearness import missing_bare, missing_member
+from orbit_context.template.missing import missing_bare, missing_member
 from orbit_context.template.scope import NAMESPACES
 from orbit_context.template.syntax import Name
 

@@ -7,11 +7,12 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from orbit_context.errors import TemplateError
+from orbit_context.names import did_you_mean, near
 from orbit_context.template.conversion import MAX_OUTPUT, PLAIN_TYPES, describe, to_text
-from orbit_context.template.failure import ExpressionFailure, MissingName
+from orbit_context.template.failure import ExpressionFailure, NoValue
 from orbit_context.template.filters import FILTERS
 from orbit_context.template.functions import FUNCTIONS
-from orbit_context.template.nearness import missing_in_scope, near
+from orbit_context.template.missing import MissingName, missing_in_scope
 from orbit_context.template.scope import NAMESPACES, Scope
 from orbit_context.template.syntax import (
     Call,
@@ -300,7 +301,7 @@ class _Compiler:
             def constant_default(scope: Scope) -> Any:
                 try:
                     value = operand(scope)
-                except MissingName:
+                except NoValue:
                     return constant
                 return constant if value is None else value
 
@@ -309,7 +310,7 @@ class _Compiler:
         def default(scope: Scope) -> Any:
             try:
                 value = operand(scope)
-            except MissingName:
+            except NoValue:
                 value = None
             return other(scope) if value is None else value
 
@@ -318,12 +319,11 @@ class _Compiler:
     def filtered(self, node: Filtered, field: str, *, has_default: bool) -> _Scalar | _Evaluate:
         known = FILTERS.get(node.filter)
         if known is None:
-            similar = near(node.filter, [*FILTERS, "default"])
             raise ExpressionFailure(
                 f"there is no filter called {node.filter!r}",
                 column=node.column,
                 detail=f"Filters: {', '.join(sorted([*FILTERS, 'default']))}",
-                hint=f"Did you mean {' or '.join(similar)}?" if similar else None,
+                hint=did_you_mean(near(node.filter, [*FILTERS, "default"])),
             )
         apply, most = known
         if len(node.arguments) > most:
@@ -357,8 +357,7 @@ class _Compiler:
             if node.function in FILTERS:
                 hint = f"{node.function} is a filter: write … | {node.function}."
             else:
-                similar = near(node.function, FUNCTIONS)
-                hint = f"Did you mean {' or '.join(f'{name}()' for name in similar)}?" if similar else None
+                hint = did_you_mean([f"{name}()" for name in near(node.function, FUNCTIONS)])
             raise ExpressionFailure(
                 f"there is no function called {node.function!r}",
                 column=node.column,
@@ -405,7 +404,7 @@ class _Compiler:
     def error(
         self, failure: ExpressionFailure, field: str, part: Expression | None, scope: Scope | None = None
     ) -> TemplateError:
-        if isinstance(failure, MissingName) and failure.name is not None and scope is not None:
+        if isinstance(failure, MissingName) and scope is not None:
             failure = missing_in_scope(failure.name, scope)
         error = TemplateError(
             failure.message, file=self.file, field=field or None, detail=failure.detail, hint=failure.hint

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from orbit_context.template.syntax import Name
-
-__all__ = ["ExpressionFailure", "MissingName"]
+__all__ = ["ExpressionFailure", "NoValue"]
 
 
 class ExpressionFailure(Exception):  # noqa: N818 - the error is the TemplateError made of it
@@ -26,9 +21,5 @@ class ExpressionFailure(Exception):  # noqa: N818 - the error is the TemplateErr
         self.hint = hint
 
 
-class MissingName(ExpressionFailure):
-    """A name leads nowhere. The sentence about it is made only if no default stands in, for it is dear (near names)."""
-
-    def __init__(self, name: Name | None, message: str = "", *, column: int | None = None) -> None:
-        super().__init__(message, column=column)
-        self.name = name
+class NoValue(ExpressionFailure):
+    """There is nothing where a value was looked for: a default may stand in."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orbit_context.template.conversion import MAX_OUTPUT, describe, to_json, to_text
-from orbit_context.template.failure import ExpressionFailure, MissingName
+from orbit_context.template.failure import ExpressionFailure, NoValue
 
 __all__ = ["FILTERS", "Filter"]
 
@@ -118,7 +118,7 @@ def _item(value: Any, position: int) -> Any:
     if not isinstance(value, (list, tuple)):
         raise ExpressionFailure(f"{describe(value)} is not a list")
     if not value:
-        raise MissingName(None, "the list is empty")
+        raise NoValue("the list is empty")
     return value[position]
 
 

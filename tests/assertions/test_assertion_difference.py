@@ -76,7 +76,7 @@ def test_differences_name_their_places_in_document_order() -> None:
         "$.items: expected 2 items, got 3 items",
         '$.items[0].sku: expected "a", got "b"',
         "$.gone: missing, expected null",
-        '$["a b"]: not expected, got true',
+        "$['a b']: not expected, got true",
     ]
     assert differences([1], [2], "$.list")[0] == "$.list[0]: expected 1, got 2"
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orbit_context.errors import ExpressionError
-from orbit_context.extract.jsonpath import compile_jsonpath, json_type, shape
+from orbit_context.extract.jsonpath import compile_jsonpath
+from orbit_context.extract.wording import json_type, shape
 
 CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("cts.json").read_text())["tests"]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import ExpressionError, TemplateError
 from orbit_context.extract.evaluator import EvaluationError
-from orbit_context.extract.jsonpath import json_type, shape
 from orbit_context.extract.view import BodyError, excerpt
+from orbit_context.extract.wording import json_type, shape
 from orbit_context.models.outcome import Failure
 from orbit_runner.assertions.difference import MAX_DIFFERENCES, bounded, differences, equal, show
 from orbit_runner.assertions.operation import QUANTIFIERS

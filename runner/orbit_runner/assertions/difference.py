@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orbit_context.extract.jsonpath import json_type
+from orbit_context.extract.wording import below, json_type, shorten
 
 __all__ = ["MAX_DIFFERENCES", "bounded", "differences", "equal", "hashable", "show"]
 
@@ -71,13 +71,13 @@ def differences(expected: Any, actual: Any, path: str = "$") -> list[str]:
             found.append(f"{place}: missing, expected {show(wanted, 60)}")
         elif isinstance(wanted, dict) and isinstance(got, dict):
             keys = [*wanted, *(key for key in got if key not in wanted)]
-            below = [(_below(place, key), wanted.get(key, _ABSENT), got.get(key, _ABSENT)) for key in keys]
-            stack += reversed([item for item in below if not _same(item[1], item[2])])
+            members = [(below(place, key), wanted.get(key, _ABSENT), got.get(key, _ABSENT)) for key in keys]
+            stack += reversed([item for item in members if not _same(item[1], item[2])])
         elif isinstance(wanted, list) and isinstance(got, list):
             if len(wanted) != len(got):
                 found.append(f"{place}: expected {_items(wanted)}, got {_items(got)}")
             pairs = enumerate(zip(wanted, got, strict=False))
-            stack += reversed([(f"{place}[{index}]", a, b) for index, (a, b) in pairs if not equal(a, b)])
+            stack += reversed([(below(place, index), a, b) for index, (a, b) in pairs if not equal(a, b)])
         else:
             found.append(f"{place}: expected {show(wanted, 60, got)}, got {show(got, 60, wanted)}")
     return found
@@ -89,10 +89,6 @@ def _same(wanted: Any, got: Any) -> bool:
 
 def _items(value: list[Any]) -> str:
     return "1 item" if len(value) == 1 else f"{len(value)} items"
-
-
-def _below(path: str, key: str) -> str:
-    return f"{path}.{key}" if key.isidentifier() else f"{path}[{show(key, 60)}]"
 
 
 def show(value: Any, limit: int = _MAX_SHOWN, other: Any = ...) -> str:
@@ -132,6 +128,6 @@ def bounded(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return value if len(value) <= _MAX_KEPT else f"{value[:_MAX_KEPT]}…"
+        return shorten(value, _MAX_KEPT)
     text = _json(value, _MAX_KEPT)
     return text if text.endswith("…") else value

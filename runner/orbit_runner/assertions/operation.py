@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from orbit_context.errors import DefinitionError, ExpressionError, TemplateError
 from orbit_context.extract.answers import NO_EVALUATOR
 from orbit_context.extract.evaluator import EvaluationError
-from orbit_context.extract.jsonpath import did_you_mean, shape
+from orbit_context.extract.wording import shape
+from orbit_context.names import suggest
 from orbit_context.suite.checks import OPERATORS
 from orbit_context.template import Scope, compile_value
 from orbit_runner.assertions.operators import HOLDS, NEGATIVE, PHRASES, TYPES, Unfit, number_of
@@ -222,7 +223,7 @@ def compile_operations(mapping: Mapping[str, Any], subject: Subject, field: str)
     operations: list[Operation] = []
     for name, value in mapping.items():
         if name not in OPERATORS and name not in QUANTIFIERS:
-            hint = did_you_mean(name, OPERATORS)
+            hint = suggest(name, OPERATORS)
             raise DefinitionError(f"unknown operator {name!r}", field=f"{field}.{name}", hint=hint)
         if name == "between" and not (isinstance(value, list) and len(value) == 2):
             raise DefinitionError("between takes a list of two values", field=f"{field}.{name}")
@@ -245,7 +246,7 @@ def _check_types(value: Any, field: str) -> None:
     unknown = [name for name in names if name not in TYPES]
     if not names or unknown:
         shown = unknown[0] if unknown else value
-        hint = did_you_mean(str(shown), TYPES)
+        hint = suggest(str(shown), TYPES)
         raise DefinitionError(f"unknown type {shown!r}; the types are {', '.join(TYPES)}", field=field, hint=hint)
 
 

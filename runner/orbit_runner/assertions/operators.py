@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.extract.evaluator import EvaluationError
-from orbit_context.extract.jsonpath import shape
+from orbit_context.extract.wording import shape
 from orbit_runner.assertions.difference import equal, hashable, show
 
 if TYPE_CHECKING:

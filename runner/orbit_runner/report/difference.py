@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orbit_runner.report.wording import render_value, type_name, visible
+from orbit_context.extract.wording import below, json_type
+from orbit_runner.report.wording import render_value, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Difference:
 def compare(expected: Any, actual: Any, *, limit: int = 200) -> Difference:
     """Sets `expected` beside `actual`; each side is cut to `limit` characters."""
     left, right = render_value(expected, limit), render_value(actual, limit)
-    kinds = type_name(expected), type_name(actual)
+    kinds = json_type(expected), json_type(actual)
     containers = ("object", "array")
     if kinds[0] in containers and kinds[0] == kinds[1]:
         found = []
@@ -81,29 +82,29 @@ def _walk(expected: Any, actual: Any, path: str) -> Iterator[Change]:
     while waiting:
         left, right, place = waiting.pop()
         if isinstance(left, dict) and isinstance(right, dict):
-            below = []
+            members = []
             for key in left:
                 if key in right:
-                    below.append((left[key], right[key], _member(place, key)))
+                    members.append((left[key], right[key], _place(place, key)))
                 else:
-                    yield Change(_member(place, key), render_value(left[key], 80), None)
+                    yield Change(_place(place, key), render_value(left[key], 80), None)
             for key in right:
                 if key not in left:
-                    yield Change(_member(place, key), None, render_value(right[key], 80))
-            waiting.extend(reversed(below))
+                    yield Change(_place(place, key), None, render_value(right[key], 80))
+            waiting.extend(reversed(members))
         elif isinstance(left, list) and isinstance(right, list):
             shared = min(len(left), len(right))
             for index in range(shared, len(left)):
-                yield Change(f"{place}[{index}]", render_value(left[index], 80), None)
+                yield Change(_place(place, index), render_value(left[index], 80), None)
             for index in range(shared, len(right)):
-                yield Change(f"{place}[{index}]", None, render_value(right[index], 80))
-            waiting.extend((left[index], right[index], f"{place}[{index}]") for index in reversed(range(shared)))
-        elif left != right or (type_name(left) != type_name(right) and not _are_numbers(left, right)):
+                yield Change(_place(place, index), None, render_value(right[index], 80))
+            waiting.extend((left[index], right[index], _place(place, index)) for index in reversed(range(shared)))
+        elif left != right or (json_type(left) != json_type(right) and not _are_numbers(left, right)):
             yield Change(place, render_value(left, 80), render_value(right, 80))
 
 
-def _member(place: str, key: str) -> str:
-    return f"{place}.{key}" if key.isidentifier() else visible(f"{place}[{key!r}]")
+def _place(path: str, step: str | int) -> str:
+    return visible(below(path, step))
 
 
 def _are_numbers(*values: Any) -> bool:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["clip", "format_duration", "plural", "render_value", "type_name", "visible", "visible_block"]
+__all__ = ["clip", "format_duration", "plural", "render_value", "visible", "visible_block"]
 
 # What a terminal or a browser would obey or hide instead of showing: control characters, marks that turn the direction
 # of the text around, characters without width that make two names look the same, halves of surrogate pairs.
@@ -62,21 +62,6 @@ def format_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def type_name(value: Any) -> str:
-    """The name that JSON Schema gives to the type of `value`."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return "object" if isinstance(value, dict) else "array" if isinstance(value, list | tuple) else type(value).__name__
 
 
 def render_value(value: Any, limit: int = 200) -> str:

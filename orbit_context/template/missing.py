@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
+from orbit_context.names import did_you_mean, list_names, near, printable
 from orbit_context.template.conversion import describe
-from orbit_context.template.failure import ExpressionFailure
+from orbit_context.template.failure import ExpressionFailure, NoValue
 from orbit_context.template.functions import FUNCTIONS
 from orbit_context.template.scope import NAMESPACES
 from orbit_context.template.syntax import Name, spell_path
@@ -14,27 +15,15 @@ from orbit_context.template.syntax import Name, spell_path
 if TYPE_CHECKING:
     from orbit_context.template.scope import Scope
 
-__all__ = ["list_names", "missing_bare", "missing_in_scope", "missing_member", "near"]
-
-_SHOWN = 12
-_COMPARED = 1000
-_LONGEST = 60
+__all__ = ["MissingName", "missing_bare", "missing_in_scope", "missing_member"]
 
 
-def near(name: str, names: Iterable[str]) -> list[str]:
-    """Up to three of `names` that look like `name`, the nearest first."""
-    from difflib import get_close_matches
-    from itertools import islice
+class MissingName(NoValue):
+    """A name leads nowhere. The sentence about it is made only if no default stands in, for it is dear (near names)."""
 
-    candidates = {candidate.lower(): candidate for candidate in islice(names, _COMPARED) if len(candidate) <= _LONGEST}
-    return [candidates[match] for match in get_close_matches(name[:_LONGEST].lower(), list(candidates), n=3)]
-
-
-def list_names(names: Collection[str]) -> str:
-    """`token, user_id`: what exists at a level, cut to a readable number and made safe to print."""
-    shown = [_printable(name) for name in sorted(names, key=str)[:_SHOWN]]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(shown) + more if shown else "nothing"
+    def __init__(self, name: Name) -> None:
+        super().__init__(f"{name.source} leads nowhere", column=name.column)
+        self.name = name
 
 
 def missing_member(parent: str, name: str, existing: Collection[str], column: int) -> ExpressionFailure:
@@ -42,10 +31,10 @@ def missing_member(parent: str, name: str, existing: Collection[str], column: in
     similar = near(name, existing)
     separator = "" if spell_path((name,)).startswith("[") else "."
     return ExpressionFailure(
-        f"{parent} has no {_printable(name)!r}" if separator else f"{parent} has no {_printable(name)}",
+        f"{parent} has no {printable(name)!r}" if separator else f"{parent} has no {printable(name)}",
         column=column,
         detail=f"{parent} has: {list_names(existing)}",
-        hint=_did_you_mean([_spell(parent, match) for match in similar]),
+        hint=did_you_mean([_spell(parent, match) for match in similar]),
     )
 
 
@@ -58,14 +47,14 @@ def missing_bare(
         hint = f"{name.root} is a function: write {name.root}()."
     else:
         known = [*row, *variables, *captures]
-        hint = _did_you_mean(near(name.root, [*known, *NAMESPACES]))
+        hint = did_you_mean(near(name.root, [*known, *NAMESPACES]))
     there = [
         f"{what}: {list_names(names)}"
         for what, names in (("row", row), ("variables", variables), ("captures", captures))
         if names
     ]
     return ExpressionFailure(
-        f"no row field, variable or capture is called {_printable(name.root)!r}",
+        f"no row field, variable or capture is called {printable(name.root)!r}",
         column=name.column,
         detail="; ".join(there) or "There are no row fields, variables or captures here.",
         hint=hint,
@@ -108,13 +97,3 @@ def missing_in_scope(name: Name, scope: Scope) -> ExpressionFailure:
 def _spell(parent: str, step: str | int) -> str:
     spelt = spell_path((step,))
     return f"{parent}{spelt}" if spelt.startswith("[") else f"{parent}.{spelt}"
-
-
-def _did_you_mean(names: list[str]) -> str | None:
-    return f"Did you mean {' or '.join(names)}?" if names else None
-
-
-def _printable(name: Any) -> str:
-    text = str(name)
-    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return cut if cut.isprintable() else repr(cut)[1:-1]
