@@ -327,9 +327,10 @@ async def test_save_and_start(queue: Queue, stage: Stage) -> None:
     await queue.save({"a": [], "b": ["a"]})
     saver, starter = await stage.session(), await stage.session()
     async with step(saver):
-        await saver.save({"a": ["b"], "b": []})
+        saved = await saver.save({"a": ["b"], "b": []})
         task = await stage.blocked(starter, starter.start(), by=saver)
     run = await task
+    assert run["version_id"] == saved["version_id"]
     assert (await queue.jobs(run))["b"]["state"] == 1
     assert (await queue.jobs(run))["a"]["state"] == 0
 

@@ -249,7 +249,7 @@ def test_the_queue_keeps_its_promises(database: Database) -> None:
         pass
 
     Machine.database, Machine.loop = database, loop
-    examples, steps = (200, 50) if THOROUGH else (20, 25)
+    examples, steps = (200, 50) if THOROUGH else (12, 25)
     try:
         run_state_machine_as_test(
             Machine,
