@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from orbit_context.models.base import Message
 
 __all__ = ["DependencyContext", "Requirement", "TestExecutionContext"]
@@ -17,14 +19,14 @@ class TestExecutionContext(Message):
     __test__ = False  # not a pytest class
 
     run_id: UUID
-    shared_auth_tokens: dict[str, Any] = {}
+    shared_auth_tokens: dict[str, Any] = Field({}, repr=False)
     shared_variables: dict[str, Any] = {}
-    captured_data: dict[str, dict[str, Any]] = {}
+    captured_data: dict[str, dict[str, Any]] = Field({}, repr=False)
     """By test key, then by the name of the capture."""
     test_order: list[str] = []
     variables: dict[str, Any] = {}
     """The run's variables: suite, environment and overrides, merged."""
-    secrets: dict[str, Any] = {}
+    secrets: dict[str, Any] = Field({}, repr=False)
     expires_at: datetime
 
 
@@ -35,7 +37,7 @@ class Requirement(Message):
     kind: Literal["order", "data", "token"]
     status: str
     """`waiting`, or the status of its result."""
-    captured: dict[str, Any] | None = None
+    captured: dict[str, Any] | None = Field(None, repr=False)
 
 
 class DependencyContext(Message):

@@ -7,7 +7,7 @@ that is made from these classes; the database stores the document as it is dumpe
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -15,6 +15,9 @@ from orbit_context.suite.base import Json, Key, Part, Scalar, TestKey, Text
 from orbit_context.suite.checks import Capture, Check, Expectations, checks_from_shorthand
 from orbit_context.suite.request import Auth, Redirects, Request, Tls
 from orbit_context.suite.units import Duration, Size, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "Backoff",
@@ -166,6 +169,10 @@ class Variable(Part):
     def _plain(cls, value: Any) -> Any:
         return value if isinstance(value, dict) and "value" in value else {"value": value}
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """A secret value is left out."""
+        return ((name, found) for name, found in super().__repr_args__() if name != "value" or not self.secret)
+
 
 Variables = dict[Key, Variable]
 
@@ -245,4 +252,4 @@ class EnvironmentDocument(Part):
     environment: Annotated[str, Field(min_length=1, max_length=200)]
     description: Text | None = None
     variables: Variables = {}
-    secrets: dict[Key, Scalar] = {}
+    secrets: dict[Key, Scalar] = Field({}, repr=False)

@@ -21,7 +21,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 
 class BasicAuthFields(Part):
     username: Text
-    password: Text
+    password: Text = Field(repr=False)
 
 
 class BasicAuth(Part):
@@ -33,12 +33,12 @@ class BasicAuth(Part):
 class BearerAuth(Part):
     """`auth: {bearer: "{{token}}"}`"""
 
-    bearer: Text
+    bearer: Text = Field(repr=False)
 
 
 class ApiKeyFields(Part):
     name: Text
-    value: Text
+    value: Text = Field(repr=False)
     placed_in: Literal["header", "query", "cookie"] = Field("header", alias="in")
 
 
@@ -96,7 +96,7 @@ class Tls(Part):
     ca: Text | None = None
     cert: Text | None = None
     key: Text | None = None
-    key_password: Text | None = None
+    key_password: Text | None = Field(None, repr=False)
 
 
 class FilePart(Part):

@@ -9,6 +9,7 @@ import pytest
 
 from orbit_context.errors import DefinitionError, DefinitionErrors
 from orbit_context.suite.document import EnvironmentDocument, Suite
+from orbit_context.suite.load import build_suite
 from orbit_context.suite.variables import ResolvedVariables, parse_overrides, resolve_variables
 
 
@@ -78,6 +79,31 @@ def test_what_refers_to_a_secret_is_secret() -> None:
 
 def test_no_value_in_a_repr() -> None:
     assert "hunter2" not in repr(resolve({"p": "hunter2"}))
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"basic": {"username": "u", "password": "hunter2"}},
+        {"bearer": "hunter2"},
+        {"api_key": {"name": "k", "value": "hunter2"}},
+    ],
+)
+def test_no_secret_in_the_repr_of_a_document(auth: dict[str, Any]) -> None:
+    suite = build_suite(
+        {
+            "version": 1,
+            "suite": "s",
+            "variables": {"p": {"value": "hunter2", "secret": True}, "q": "plain"},
+            "tests": {"t": {"request": {"GET": "/", "auth": auth, "tls": {"key_password": "hunter2"}}}},
+        }
+    )
+    environment = EnvironmentDocument.model_validate(
+        {"environment": "e", "variables": {"v": {"value": "hunter2", "secret": True}}, "secrets": {"s": "hunter2"}}
+    )
+    for shown in (repr(suite), repr(environment), str(suite.document), str(environment)):
+        assert "hunter2" not in shown
+    assert "plain" in repr(suite)
 
 
 def test_a_default_stands_in_for_a_name_that_is_missing() -> None:

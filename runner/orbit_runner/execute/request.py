@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -35,11 +35,11 @@ class RenderedRequest:
     """A request with every value in its place, and how it is to be sent."""
 
     http: HttpRequest
-    cookies: Mapping[str, str]
+    cookies: Mapping[str, str] = field(repr=False)
     max_redirects: int
     secret_headers: tuple[str, ...]
     """Headers that never cross an origin: an API key's, and those made from a variable or a capture."""
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     """What the authentication sends, in clear: to be masked."""
     file: Path | None = None
     """The body is this file's content, still to be read."""
