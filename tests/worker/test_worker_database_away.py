@@ -38,18 +38,29 @@ async def briefly(key: str, attempt: int) -> Outcome:
 
 
 async def test_replies_that_are_lost_cost_nothing(bench: Bench, line: DatabaseLine) -> None:
-    script = Scripted(briefly)
-    run = await bench.start(layered(300))
+    async def behave(key: str, attempt: int) -> Outcome:
+        outcome = await briefly(key, attempt)
+        return Outcome("failed", 0.0, "assertion", "not yet", retryable=True) if attempt in retried(key) else outcome
+
+    def retried(key: str) -> range:
+        return range(1, 3) if int(key[1:]) % 3 == 0 else range(0)
+
+    tests = layered(300, width=50)
+    for test in tests.values():
+        test["retry"] = {"max": 2, "on": "any", "backoff": {"initial": "1ms", "max": "1ms"}}
+    script = Scripted(behave)
+    run = await bench.start(tests)
     bench.work(script, dsn=line.dsn, prefetch=10)
-    for progress in range(20, 300, 20):
+    for progress in range(10, 480, 10):
         await until(lambda progress=progress: len(script.calls) >= progress)  # type: ignore[misc]
-        line.lose = 1
+        line.lose = 1 + progress % 20 // 10
     done = await bench.finished(run)
-    assert (done.status, done.counts.passed) == ("passed", 300)
+    assert (done.status, done.counts.passed, done.counts.passed_on_retry) == ("passed", 200, 100)
     await bench.check_whole(run)
-    assert line.lost > 5
+    assert line.lost > 10
     # Whatever was claimed in a lost reply was taken up; whatever was reported in one was not reported anew.
-    assert sorted(script.calls) == sorted((f"t{number}", 1) for number in range(300))
+    expected = [(key, attempt) for key in tests for attempt in range(1, len(retried(key)) + 2)]
+    assert sorted(script.calls) == sorted(expected)
     assert len(await bench.orbit.context(run.id).captured_data()) == 300
 
 
@@ -111,6 +122,7 @@ async def test_a_worker_gives_up_a_database_that_stays_away(
     assert line.refused > 1
 
 
+@pytest.mark.slow
 async def test_the_run_of_a_command_outlasts_ten_seconds_without_its_database(
     orbit: OrbitCommand, target: Target, line: DatabaseLine, database: Database
 ) -> None:
