@@ -25,11 +25,12 @@ async def fan_in(queue: Queue) -> int:
     connection = queue.connection
     await connection.execute("delete from orbit_private.job where id >> 20 = $1", number)
     await connection.execute("delete from orbit_private.ready where job_id >> 20 = $1", number)
-    # Parents of one join lie a whole round apart in the order, so that different workers end them at about the same time.
+    # Parents of one join lie a batch apart in the order, so that all workers end some of them at the same time.
     await connection.execute(
         """
         insert into orbit_private.job (id, lane, rank, test_case_id, pending, state, backoff, strict_children)
-          select ($1 << 20) + p * $2 + g, 0, p * $2 + g, c.id, 0, 1, '{1,1,1}'::real[], array[($1 << 20) + $3 * $2 + g]
+          select ($1 << 20) + p * $2 + g, 0, (g / 50 * $3 + p) * 50 + g % 50, c.id, 0, 1, '{1,1,1}'::real[],
+                 array[($1 << 20) + $3 * $2 + g]
             from generate_series(0, $2 - 1) g, generate_series(0, $3 - 1) p, orbit.test_cases c
           union all
           select ($1 << 20) + $3 * $2 + g, 0, 1e6 + g, c.id, $3, 0, '{1,1,1}'::real[], '{}'::bigint[]
