@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import ExpressionError
 from orbit_context.extract.answers import NO_EVALUATOR, gather
+from orbit_context.extract.conversion import convert
 from orbit_context.extract.evaluator import EvaluationError
 from orbit_context.extract.source import (
     BodySource,
@@ -20,7 +20,6 @@ from orbit_context.extract.source import (
     XPathSource,
 )
 from orbit_context.extract.view import BodyError
-from orbit_context.extract.wording import shape
 from orbit_context.models.outcome import Captured, Failure
 
 if TYPE_CHECKING:
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from orbit_context.suite.checks import Capture
 
 __all__ = ["CaptureError", "CompiledCapture", "compile_capture", "compile_captures", "take_all"]
-
-_INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 
 
 class CaptureError(Exception):
@@ -121,48 +117,6 @@ class CompiledCapture:
         return CaptureError(
             Failure(f"capture {self.name}: {where}{status}: {message}", where=where, category=category, hint=hint)
         )
-
-
-def convert(value: Any, kind: str) -> Any:
-    """`value` as a string, integer, number or boolean, or read as JSON.
-
-    Raises:
-        ValueError: it is no such thing; says what it is, and not the value.
-    """
-    if kind == "json":
-        if not isinstance(value, str):
-            return value
-        from orbit_context.extract.view import parse_json
-
-        try:
-            return parse_json(value.encode(errors="replace"))
-        except BodyError:
-            raise ValueError("the text found is not JSON") from None
-    if kind == "string":
-        if isinstance(value, str):
-            return value
-        if value is None:
-            raise ValueError("null cannot be made a string")
-        import json
-
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if kind == "boolean":
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-            return value.strip().lower() == "true"
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return value
-    elif isinstance(value, float) and (kind == "number" or value.is_integer()):
-        return value if kind == "number" else int(value)
-    elif isinstance(value, str):
-        text = value.strip()
-        if _INTEGER.fullmatch(text):
-            return int(text)
-        if kind == "number" and _NUMBER.fullmatch(text):
-            return float(text)
-    article = "an" if kind == "integer" else "a"
-    raise ValueError(f"what was found is {shape(value)} and cannot be made {article} {kind}")
 
 
 def compile_capture(name: str, capture: Capture, field: str = "capture") -> CompiledCapture:

@@ -18,6 +18,8 @@ _MISSING: Any = object()
 # Every digit becomes a 9, anything else a blank: nineteen of them in a row are an integer that may not fit 64 bits.
 _NINES = bytes(0x39 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _LONG_INTEGER = b"9" * 19
+# Python's own ways of writing text; some of them cannot replace what is invalid.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 40
 """Characters on either side of a place that is shown."""
@@ -55,7 +57,7 @@ class ResponseView:
     """
 
     __slots__ = (
-        "_by_name", "_cookies", "_json", "_text", "_text_is_lossy", "body", "elapsed", "headers", "http_version", "reason",
+        "_by_name", "_cookies", "_json", "_text", "body", "elapsed", "headers", "http_version", "reason",
         "redirects", "status", "url",
     )  # fmt: skip
 
@@ -83,7 +85,6 @@ class ResponseView:
         self._cookies = cookies
         self._by_name: dict[str, list[str]] | None = None
         self._text: str | None = None
-        self._text_is_lossy = False
         self._json: Any = _MISSING
 
     def header_values(self, name: str) -> list[str]:
@@ -146,7 +147,10 @@ class ResponseView:
                 except (LookupError, ValueError):
                     return None
                 # Transforms such as `hex` or `zip` are codecs too, but no charsets.
-                return codec.name if getattr(codec, "_is_text_encoding", True) else None
+                is_charset = (
+                    getattr(codec, "_is_text_encoding", True) and codec.name.replace("_", "-") not in _NO_CHARSETS
+                )
+                return codec.name if is_charset else None
         return None
 
     @property
@@ -162,19 +166,8 @@ class ResponseView:
     def text(self) -> str:
         """The body as text: in the charset of its Content-Type, else UTF-8; what is invalid becomes U+FFFD."""
         if self._text is None:
-            charset = self.charset or "utf-8"
-            try:
-                self._text = self.body.decode(charset)
-            except UnicodeDecodeError:
-                self._text = self.body.decode(charset, errors="replace")
-                self._text_is_lossy = True
+            self._text = self.body.decode(self.charset or "utf-8", errors="replace")
         return self._text
-
-    @property
-    def text_is_lossy(self) -> bool:
-        """Whether bytes had to be replaced in `text`."""
-        _ = self.text
-        return self._text_is_lossy
 
     @property
     def json(self) -> Any:

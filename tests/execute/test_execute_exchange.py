@@ -293,3 +293,10 @@ async def test_a_binary_body_is_named_in_the_curl_command(bench: Bench) -> None:
     assert outcome.exchange is not None
     assert "--data-binary @request-body" in outcome.exchange["curl"]
     assert "the body of 20 bytes" in outcome.exchange["curl"]
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "unicode_escape", "utf-7"])
+async def test_a_server_that_names_an_odd_charset_is_read_all_the_same(bench: Bench, charset: str) -> None:
+    bench.server.answer = (200, b"grau \xff", [("Content-Type", f"text/plain; charset={charset}")])
+    outcome = await bench.run({"request": "/answer", "expect": {"body": {"starts_with": "grau"}}})
+    assert outcome.status == "passed", outcome

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orbit_context.errors import DefinitionError, ExpressionError, TemplateError
 from orbit_context.extract.answers import NO_EVALUATOR
+from orbit_context.extract.conversion import number_of
 from orbit_context.extract.evaluator import EvaluationError
 from orbit_context.extract.wording import shape
 from orbit_context.names import suggest
 from orbit_context.suite.checks import OPERATORS
 from orbit_context.template import Scope, compile_value
-from orbit_runner.assertions.operators import HOLDS, NEGATIVE, PHRASES, TYPES, Unfit, number_of
+from orbit_runner.assertions.operators import HOLDS, NEGATIVE, PHRASES, TYPES, Unfit
 from orbit_runner.assertions.subjects import Subject
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ the question makes no sense for such a value (the length of a number): that fail
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.extract.evaluator import EvaluationError
@@ -20,27 +19,15 @@ if TYPE_CHECKING:
 
     Holds = Callable[[Any, Any, Answers], bool]
 
-__all__ = ["HOLDS", "NEGATIVE", "PHRASES", "TYPES", "Unfit", "number_of"]
+__all__ = ["HOLDS", "NEGATIVE", "PHRASES", "TYPES", "Unfit"]
 
 TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 NEGATIVE = {"not_equals": "equals", "not_contains": "contains"}
 """Operators that are the contrary of another one."""
 
-_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]{1,400}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\s*")
-
 
 class Unfit(Exception):  # noqa: N818 - an answer, not an error
     """An operator makes no sense for the value; the text says why, to follow `got …`."""
-
-
-def number_of(text: str) -> int | float | None:
-    """The number that a header or an XML text spells; None where it spells none."""
-    if not _NUMBER.fullmatch(text):
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
 
 
 def _equals(actual: Any, expected: Any, _: Answers) -> bool:
