@@ -374,6 +374,7 @@ begin
   for v_run in select p.queue_no from orbit_private.run_progress p where p.deadline_at < v_now order by p.queue_no loop
     v_late := v_late + orbit_private.stop_run(v_run.queue_no, 'timed_out', 'the run took longer than it was given', v_now)::int;
   end loop;
+  perform orbit_private.ensure_partitions(v_now);  -- a run may outlast the weeks that its start provided for
   return jsonb_build_object('late', v_late, 'expired', orbit_private.cleanup_expired_contexts(v_now));
 end $$;
 comment on function orbit_runner.tick is 'Housekeeping by whoever comes by: hands back what a silent worker held ({lost_worker, lost, more}), else stops runs past their deadline and deletes expired contexts ({late, expired}); {busy} where another is at it. p_lease: how long a worker may be silent.';

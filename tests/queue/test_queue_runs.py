@@ -325,6 +325,12 @@ async def test_partitions_are_made_once_protected_and_reach_two_weeks_ahead(
     assert unprotected == []
 
 
+async def test_housekeeping_provides_for_the_weeks_of_a_run_that_goes_on(connection: asyncpg.Connection[Any]) -> None:
+    later = datetime.now(UTC) + timedelta(weeks=40)
+    await connection.fetchval("select orbit_runner.tick(p_now => $1)", later)
+    assert await connection.fetchval("select orbit_private.ensure_partitions($1)", later) == 0
+
+
 async def test_a_long_report_does_not_hold_up_a_new_week(queue: Queue, database: Database) -> None:
     await queue.save({"a": []})
     async with database.connect() as report, report.transaction(isolation="repeatable_read"):
