@@ -251,15 +251,18 @@ class Redactor:
         """Where a secret begins that a mark ends, or ends that a mark begins; a quote may stand between."""
         spans: list[tuple[int, int]] = []
         variants = [variant for group in self._groups for variant, _ in group.text]
+        everything = "\n".join(variants)
         mark = text.find(_CUT)
         for _ in range(_MAX_CUTS):
             if mark < 0:
                 break
-            ends = (mark, mark - 1) if text[mark - 1 : mark] in ("'", '"') else (mark,)
-            starts = (mark + 1, mark + 2) if text[mark + 1 : mark + 2] in ("'", '"') else (mark + 1,)
-            for variant in variants:
-                spans += [span for end in ends if (span := _beginning(text, variant, end))]
-                spans += [span for start in starts if (span := _ending(text, variant, start))]
+            for end in (mark, mark - 1) if text[mark - 1 : mark] in ("'", '"') else (mark,):
+                # Nearly always a mark stands beside no secret, and this tells.
+                if end >= MIN_LENGTH and text[end - MIN_LENGTH : end] in everything:
+                    spans += [span for variant in variants if (span := _beginning(text, variant, end))]
+            for start in (mark + 1, mark + 2) if text[mark + 1 : mark + 2] in ("'", '"') else (mark + 1,):
+                if len(text) >= start + MIN_LENGTH and text[start : start + MIN_LENGTH] in everything:
+                    spans += [span for variant in variants if (span := _ending(text, variant, start))]
             mark = text.find(_CUT, mark + 1)
         return spans
 

@@ -28,7 +28,6 @@ __all__ = [
     "ParsedDocument",
     "parse_document",
     "parse_json",
-    "plain_scalar",
     "read_document",
     "read_text",
 ]

@@ -347,4 +347,4 @@ def test_a_text_full_of_marks_is_masked_in_time() -> None:
     text = "abc…" * 50_000
     began = time.perf_counter()
     assert redactor.redact_text(text) is text
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 1
