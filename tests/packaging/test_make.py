@@ -32,7 +32,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         else:
             shutil.copy(source, folder / name)
     yield folder
-    Server(folder / ".orbit").stop()
+    left = Server(folder / ".orbit")
+    left.stop()
+    shutil.rmtree(left.directory, ignore_errors=True)  # as root it lies outside a folder that is closed to others
 
 
 def make(target: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
