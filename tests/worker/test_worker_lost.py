@@ -258,7 +258,8 @@ async def test_two_workers_share_tokens_captures_and_secrets(
     names = "{{captured_data.make.id}}&{{shared_variables.shared_id}}"
     for number in range(20):
         tests[f"me{number}"] = {
-            "request": {"GET": "/me?seconds=0.05", "auth": {"bearer": "{{shared_auth_tokens.access_token}}"}},
+            # Long enough for a worker that looks for work twice a second to find some left.
+            "request": {"GET": "/me?seconds=0.3", "auth": {"bearer": "{{shared_auth_tokens.access_token}}"}},
             "capture": {"user": {"json": "$.user", "secret": True}},
             "expect": {"status": 200},
         }
