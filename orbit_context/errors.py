@@ -11,8 +11,11 @@ OrbitError
 │   ├── NotFoundError          OR002  no such run, suite, environment, …
 │   ├── NotAllowedError        OR003  the caller may not do this
 │   ├── ConflictError          OR004  it exists already, or is in a state that forbids it
-│   └── NothingSelectedError   OR005  the selection matches no test
-├── SecretKeyError             a secret cannot be sealed or opened with the key at hand
+│   ├── NothingSelectedError   OR005  the selection matches no test
+│   ├── TooManyRequestsError   OR006  too much in too short a time: `retry_after` seconds
+│   ├── QuotaExceededError     OR007  what the organisation may use is used up
+│   └── AuthenticationError    the token is missing, expired or forged, or the password is wrong
+├── SecretKeyError             OR008  a secret cannot be sealed or opened with the key at hand
 └── InfrastructureError        what Orbit stands on is missing or broken
     ├── DatabaseUnavailableError
     ├── SchemaMismatchError    the database holds another version of Orbit's schema
@@ -24,12 +27,14 @@ with MESSAGE, DETAIL and HINT; every gateway adapter maps them to the same class
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "AuthenticationError",
     "ConflictError",
     "CycleError",
     "DatabaseUnavailableError",
@@ -43,12 +48,17 @@ __all__ = [
     "NotFoundError",
     "NothingSelectedError",
     "OrbitError",
+    "QuotaExceededError",
     "RequestError",
     "SchemaMismatchError",
     "SecretKeyError",
     "TemplateError",
+    "TooManyRequestsError",
     "from_sqlstate",
 ]
+
+
+_RETRY_AFTER = re.compile(r"retry after (\d+(?:\.\d+)?) s\b")
 
 
 class OrbitError(Exception):
@@ -171,8 +181,37 @@ class NothingSelectedError(RequestError):
     sqlstate = "OR005"
 
 
+class TooManyRequestsError(RequestError):
+    """Too much was asked in too short a time.
+
+    `retry_after`: seconds until it is worth asking again; None where nobody said. Without one, it is read from the detail, which
+    SQL writes as `retry after 3.2 s`.
+    """
+
+    sqlstate = "OR006"
+
+    def __init__(
+        self, message: str, *, detail: str | None = None, hint: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        told = _RETRY_AFTER.search(detail or "")
+        self.retry_after = float(told[1]) if told else retry_after
+
+
+class QuotaExceededError(RequestError):
+    """What the organisation may use is used up."""
+
+    sqlstate = "OR007"
+
+
+class AuthenticationError(RequestError):
+    """The caller's token is missing, expired or forged, or the password is wrong."""
+
+
 class SecretKeyError(OrbitError):
     """A secret cannot be sealed or opened with the key at hand."""
+
+    sqlstate = "OR008"
 
 
 class InfrastructureError(OrbitError):
@@ -193,7 +232,17 @@ class EmbeddedPostgresError(InfrastructureError):
 
 _BY_SQLSTATE: dict[str, type[OrbitError]] = {
     cls.sqlstate: cls
-    for cls in (InvalidRequestError, NotFoundError, NotAllowedError, ConflictError, NothingSelectedError, CycleError)
+    for cls in (
+        InvalidRequestError,
+        NotFoundError,
+        NotAllowedError,
+        ConflictError,
+        NothingSelectedError,
+        TooManyRequestsError,
+        QuotaExceededError,
+        SecretKeyError,
+        CycleError,
+    )
     if cls.sqlstate
 }
 

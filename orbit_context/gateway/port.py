@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orbit_context.errors import InvalidRequestError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FUNCTIONS", "Gateway"]
+__all__ = ["FUNCTIONS", "Gateway", "encoded"]
 
 FUNCTIONS = (
     "save_suite", "save_environment", "get_environment", "start_run", "get_run", "list_runs", "list_results", "read_events",
@@ -28,3 +30,18 @@ class Gateway(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def encoded(function: str, request: Mapping[str, Any]) -> bytes:
+    """A request as JSON, the same whatever carries it. Raises ValueError for a function that is not of the contract, and
+    InvalidRequestError for what JSON cannot hold."""
+    import orjson
+
+    if function not in FUNCTIONS:
+        raise ValueError(f"orbit.{function} is not a function of the contract")
+    try:
+        return orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        raise InvalidRequestError(
+            "the request cannot be written as JSON", detail=str(error), hint=f"see the comment of orbit.{function}"
+        ) from error

@@ -10,14 +10,9 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import orjson
 
-from orbit_context.errors import (
-    DatabaseUnavailableError,
-    InvalidRequestError,
-    OrbitError,
-    SchemaMismatchError,
-    from_sqlstate,
-)
-from orbit_context.gateway.port import FUNCTIONS
+from orbit_context.errors import DatabaseUnavailableError, OrbitError
+from orbit_context.gateway.port import encoded
+from orbit_context.gateway.translation import from_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -84,18 +79,7 @@ def unavailable(dsn: str, error: BaseException) -> DatabaseUnavailableError:
 
 def translate(error: asyncpg.PostgresError) -> OrbitError | None:
     """Orbit's own error for one of Postgres; None where it is not ours to explain."""
-    state = error.sqlstate or ""
-    if isinstance(error, asyncpg.DataError):  # before any function of ours looked at it: a NUL character, say
-        return InvalidRequestError(
-            "the database cannot hold this value", detail=error.message, hint=error.detail or None
-        )
-    if state in ("3F000", "42883", "42P01") and "orbit" in str(error):
-        return SchemaMismatchError(
-            "the database does not hold Orbit's schema, or an older one",
-            detail=error.message,
-            hint="run: orbit db push",
-        )
-    return from_sqlstate(state, error.message or str(error), error.detail or None, error.hint or None)
+    return from_database(error.sqlstate or "", error.message or str(error), error.detail or None, error.hint or None)
 
 
 @asynccontextmanager
@@ -132,16 +116,9 @@ class PostgresGateway:
         await self.close()
 
     async def call(self, function: str, request: Mapping[str, Any]) -> Any:
-        if function not in FUNCTIONS:
-            raise ValueError(f"orbit.{function} is not a function of the contract")
         # As text: the driver need not look up a codec for jsonb first.
         query = f"select orbit.{function}($1::text::jsonb)::text"
-        try:
-            argument = orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS).decode()
-        except TypeError as error:
-            raise InvalidRequestError(
-                "the request cannot be written as JSON", detail=str(error), hint=f"see the comment of orbit.{function}"
-            ) from error
+        argument = encoded(function, request).decode()
         async with self._lock:
             try:
                 async with translated(self._dsn):
