@@ -291,14 +291,14 @@ class Place:
         """Results of runs of this week, as if they had been there; a thousand to each test."""
         await self.connection.execute(
             """
-            insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id,
+            insert into orbit.test_results (run_id, position, created_at, status, project_id, test_case_id,
                                             duration_ms, attempts, started_at, worker_id)
               select r.id, n, now() - make_interval(secs => ($1 - r.k) * 1e-3),
-                     case when n % 20 = 0 then 'failed' else 'passed' end, s.organization_id, s.project_id,
+                     case when n % 20 = 0 then 'failed' else 'passed' end, s.project_id,
                      v.test_case_ids[1 + n % 1000], 12, 1, now() - interval '1 minute', 1
                 from (select g as k, gen_random_uuid() as id from generate_series(1, $1::int / 10000) g) r
                 cross join generate_series(0, 9999) n,
-                (select organization_id, project_id, id from orbit.test_suites limit 1) s,
+                (select project_id, id from orbit.test_suites limit 1) s,
                 lateral (select test_case_ids from orbit.test_suite_versions where suite_id = s.id limit 1) v
             """,
             results,

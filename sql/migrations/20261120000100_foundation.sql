@@ -46,7 +46,7 @@ end $$;
 comment on function orbit_private.malformed is 'OR001 for what a cast or a constraint refused: called by the handlers of functions that take a request.';
 grant execute on function orbit_private.malformed to authenticated, service_role;
 
-comment on function orbit_private.refuse is 'Raises an error of Orbit''s own: OR001 malformed, OR002 not found, OR003 not allowed, OR004 conflict, OR005 nothing selected, OR010 cycle.';
+comment on function orbit_private.refuse is 'Raises an error of Orbit''s own: OR001 malformed, OR002 not found, OR003 not allowed, OR004 conflict, OR005 nothing selected, OR006 too many requests, OR007 quota used up, OR008 no secret key, OR010 cycle.';
 grant execute on function orbit_private.refuse to authenticated, service_role;
 
 create function orbit_private.required(p_request jsonb, p_field text)
@@ -63,6 +63,20 @@ begin
   return v_value;
 end $$;
 comment on function orbit_private.required is 'The text of a field of a request; OR001 where it is missing or empty.';
+
+create function orbit_private.refuse_unknown(p_request jsonb, p_fields text[])
+returns void language plpgsql stable set search_path = '' as $$
+declare v_field text;
+begin
+  if jsonb_typeof(p_request) is distinct from 'object' then
+    perform orbit_private.refuse('OR001', 'the request is not a JSON object', '', 'The function''s comment says which fields there are.');
+  end if;
+  select min(k) into v_field from pg_catalog.jsonb_object_keys(p_request) k where k <> all (p_fields);
+  if v_field is not null then
+    perform orbit_private.refuse('OR001', format('unknown field %s', left(v_field, 60)), format('there are: %s', array_to_string(p_fields, ', ')));
+  end if;
+end $$;
+comment on function orbit_private.refuse_unknown is 'OR001, naming the first field of a request that is none of these.';
 
 create function orbit_private.to_uuid(p_text text, p_what text)
 returns uuid language plpgsql immutable set search_path = '' as $$
@@ -89,5 +103,7 @@ begin
 end $$;
 comment on function orbit_private.caller_is_trusted is 'Whether RLS does not apply to the caller: the owner, service_role, or another role that bypasses it.';
 grant execute on function orbit_private.caller_is_trusted to authenticated, service_role;
+
+grant execute on function orbit_private.required, orbit_private.refuse_unknown, orbit_private.to_uuid to authenticated, service_role;
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -1,15 +1,5 @@
--- Catalog: projects, suites and their versions, test cases, endpoints, requests, expectations, dependencies.
+-- Catalog: suites and their versions, test cases, endpoints, requests, expectations, dependencies.
 -- save_suite() is the one way in: idempotent, versioned, cycles refused.
-
-create table orbit.projects (
-  id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
-  slug text not null,
-  name text not null,
-  created_at timestamptz not null default now(),
-  constraint projects_organization_id_slug_key unique (organization_id, slug)
-);
-comment on table orbit.projects is 'A system under test with its suites and environments.';
 
 create table orbit.test_suites (
   id uuid primary key default gen_random_uuid(),
@@ -31,7 +21,7 @@ comment on column orbit.test_suites.key is 'Stable name: keeps the history when 
 
 create table orbit.test_suite_versions (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
   suite_id uuid not null references orbit.test_suites (id) on delete cascade,
   number int not null,
   digest text not null,
@@ -40,13 +30,13 @@ create table orbit.test_suite_versions (
   created_at timestamptz not null default now(),
   constraint test_suite_versions_suite_id_number_key unique (suite_id, number)
 );
-create index idx_test_suite_versions_organization_id on orbit.test_suite_versions (organization_id);
+create index idx_test_suite_versions_project_id on orbit.test_suite_versions (project_id);
 comment on table orbit.test_suite_versions is 'What a suite said at a time; a run executes exactly one version.';
 comment on column orbit.test_suite_versions.test_case_ids is 'In the order of the document: a job''s position is an index into it.';
 
 create table orbit.test_cases (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
   suite_id uuid not null references orbit.test_suites (id) on delete cascade,
   key text not null,
   stable_key text not null,
@@ -68,14 +58,13 @@ create table orbit.test_cases (
 );
 create index idx_test_cases_suite_id on orbit.test_cases (suite_id);
 create index idx_test_cases_enabled on orbit.test_cases (suite_id, enabled) where archived_at is null;
-create index idx_test_cases_organization_id on orbit.test_cases (organization_id);
+create index idx_test_cases_project_id on orbit.test_cases (project_id);
 comment on table orbit.test_cases is 'One test of a suite; its history hangs on this row''s id.';
 comment on column orbit.test_cases.stable_key is 'The document''s id, or the key: what is matched when a suite is saved again.';
 comment on column orbit.test_cases.backoff is 'Seconds before the next attempt: initial, maximum, and the factor between attempts.';
 
 create table orbit.api_endpoints (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
   project_id uuid not null references orbit.projects (id) on delete cascade,
   method text not null,
   path text not null,
@@ -84,42 +73,40 @@ create table orbit.api_endpoints (
   constraint api_endpoints_project_id_method_path_key unique (project_id, method, path)
 );
 create index idx_api_endpoints_tags on orbit.api_endpoints using gin (tags);
-create index idx_api_endpoints_organization_id on orbit.api_endpoints (organization_id);
 comment on table orbit.api_endpoints is 'What the project''s tests call: a method and a path, templates unresolved.';
 
 create table orbit.test_request_configs (
   test_case_id uuid primary key references orbit.test_cases (id) on delete cascade,
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
   endpoint_id uuid references orbit.api_endpoints (id) on delete set null,
   request jsonb not null
 );
-create index idx_test_request_configs_organization_id on orbit.test_request_configs (organization_id);
+create index idx_test_request_configs_project_id on orbit.test_request_configs (project_id);
 create index idx_test_request_configs_endpoint_id on orbit.test_request_configs (endpoint_id);
 comment on table orbit.test_request_configs is 'The request of a test, as its suite writes it.';
 
 create table orbit.test_response_specs (
   test_case_id uuid primary key references orbit.test_cases (id) on delete cascade,
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
   expectations jsonb not null default '[]',
   captures jsonb not null default '{}',
   poll jsonb
 );
-create index idx_test_response_specs_organization_id on orbit.test_response_specs (organization_id);
+create index idx_test_response_specs_project_id on orbit.test_response_specs (project_id);
 comment on table orbit.test_response_specs is 'What a test expects of the answer and takes from it.';
 
 create table orbit.test_dependencies (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
   dependent_test_id uuid not null references orbit.test_cases (id) on delete cascade,
   required_test_id uuid not null references orbit.test_cases (id) on delete cascade,
   dependency_type text not null,
-  constraint test_dependencies_dependent_test_id_required_test_id_key unique (dependent_test_id, required_test_id),
+  constraint idx_test_dependencies_dependent_test_id unique (dependent_test_id, required_test_id),
   constraint test_dependencies_dependency_type_check check (dependency_type in ('order', 'data', 'token')),
   constraint test_dependencies_not_itself_check check (dependent_test_id <> required_test_id)
 );
--- idx_test_dependencies_dependent_test_id of the design is the unique key above, which leads with that column.
 create index idx_test_dependencies_required_test_id on orbit.test_dependencies (required_test_id);
-create index idx_test_dependencies_organization_id on orbit.test_dependencies (organization_id);
+create index idx_test_dependencies_project_id on orbit.test_dependencies (project_id);
 comment on table orbit.test_dependencies is 'Which test needs which: in order, for captured data, or for a token.';
 
 -- RLS --------------------------------------------------------------------------------------------------------------------
@@ -127,63 +114,42 @@ comment on table orbit.test_dependencies is 'Which test needs which: in order, f
 do $$
 declare v_table text;
 begin
-  foreach v_table in array array['projects', 'test_suites', 'test_suite_versions', 'test_cases', 'api_endpoints',
+  foreach v_table in array array['test_suites', 'test_suite_versions', 'test_cases', 'api_endpoints',
                                  'test_request_configs', 'test_response_specs', 'test_dependencies'] loop
     execute format('alter table orbit.%I enable row level security', v_table);
     execute format('grant select on orbit.%I to authenticated', v_table);
     execute format('grant all on orbit.%I to service_role', v_table);
     execute format('create policy %I on orbit.%I for select to authenticated
-                      using (organization_id = any (array(select orbit_private.my_organization_ids())))', v_table || '_select', v_table);
+                      using (project_id = any (array(select orbit_private.my_project_ids())))', v_table || '_select', v_table);
   end loop;
 end $$;
 
 -- Helpers ----------------------------------------------------------------------------------------------------------------
 
-create function orbit_private.slug(p_text text)
-returns text language sql immutable set search_path = '' as $$
-  select coalesce(nullif(left(trim(both '-' from regexp_replace(lower(p_text), '[^a-z0-9]+', '-', 'g')), 60), ''), 'x')
-$$;
-comment on function orbit_private.slug is 'A name for URLs: lower case, digits and hyphens.';
-
-create function orbit_private.ensure_project(p_organization text, p_project text)
-returns orbit.projects language plpgsql set search_path = '' as $$
-declare v_organization_id uuid; v_project orbit.projects;
+-- Definer: it makes organisations and projects, after require(); whoever finds the project there needs the right to what they do in it.
+create function orbit_private.ensure_project(p_request jsonb, p_action text)
+returns orbit.projects language plpgsql security definer set search_path = '' as $$
+declare
+  v_organization_id uuid; v_project orbit.projects; v_name text := coalesce(p_request ->> 'project', 'default');
+  v_organization text := coalesce(p_request ->> 'organization', 'default');
 begin
-  if p_organization is not null then
-    select o.id into v_organization_id from orbit.organizations o where o.slug = p_organization
-      and (orbit_private.caller_is_trusted() or o.id = any (array(select orbit_private.my_organization_ids())));
-    if not found and not orbit_private.caller_is_trusted() then
-      perform orbit_private.refuse('OR002', format('no organisation %s', p_organization));
-    end if;
-  elsif not orbit_private.caller_is_trusted() then
-    -- A signed-in user with one organisation need not name it.
-    select min(i::text)::uuid into v_organization_id from orbit_private.my_organization_ids() i having count(*) = 1;
-    if v_organization_id is null then
-      perform orbit_private.refuse('OR001', 'organization is missing', '', 'Name one of the organisations you belong to.');
-    end if;
+  -- Looked for before it is made, and never written when it is there: every row that refers to it locks it against a change of
+  -- its key, and would wait for this, or this for them.
+  if orbit_private.caller_is_trusted() and not exists (select from orbit.organizations o where o.slug = v_organization) then
+    insert into orbit.organizations (slug, name) values (v_organization, initcap(v_organization)) on conflict (slug) do nothing;
   end if;
-  if v_organization_id is null then
-    -- Looked for before it is made, and never written when it is there: every row that refers to it locks it against a change of
-    -- its key, and would wait for this, or this for them.
-    select o.id into v_organization_id from orbit.organizations o where o.slug = coalesce(p_organization, 'default');
-    if not found then
-      insert into orbit.organizations (slug, name) values (coalesce(p_organization, 'default'), coalesce(p_organization, 'Default'))
-        on conflict (slug) do nothing;
-      select o.id into v_organization_id from orbit.organizations o where o.slug = coalesce(p_organization, 'default');
-    end if;
-  end if;
-  perform orbit_private.require_role(v_organization_id, 'editor');
-  select * into v_project from orbit.projects p
-    where p.organization_id = v_organization_id and p.slug = orbit_private.slug(p_project);
+  v_organization_id := orbit_private.organization_of(p_request);
+  select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = orbit_private.slug(v_name);
   if not found then
-    insert into orbit.projects (organization_id, slug, name) values (v_organization_id, orbit_private.slug(p_project), p_project)
+    perform orbit_private.require('project.create', 'organization', v_organization_id);
+    insert into orbit.projects (organization_id, slug, name) values (v_organization_id, orbit_private.slug(v_name), v_name)
       on conflict (organization_id, slug) do nothing;
-    select * into v_project from orbit.projects p
-      where p.organization_id = v_organization_id and p.slug = orbit_private.slug(p_project);
+    select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = orbit_private.slug(v_name);
   end if;
+  perform orbit_private.require(p_action, 'project', v_project.id);
   return v_project;
 end $$;
-comment on function orbit_private.ensure_project is 'The project of that name, made if need be; OR003 unless the caller is an editor of its organisation.';
+comment on function orbit_private.ensure_project is 'The project that a request names, made if need be; OR003 unless the caller may do this in it.';
 
 create function orbit_private.refuse_cycle(p_keys text[], p_dependents int[], p_required int[])
 returns void language plpgsql set search_path = '' as $$
@@ -241,7 +207,7 @@ comment on function orbit_private.refuse_cycle is 'OR010, naming one cycle, wher
 
 -- save_suite ---------------------------------------------------------------------------------------------------------------
 
--- Definer: it writes tables that callers may only read, after require_role().
+-- Definer: it writes tables that callers may only read, after ensure_project().
 create function orbit_private.save_suite(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
@@ -259,7 +225,7 @@ begin
   if jsonb_array_length(v_document -> 'tests') > 1048576 then
     perform orbit_private.refuse('OR001', 'a suite has at most 1,048,576 tests');
   end if;
-  v_project := orbit_private.ensure_project(p_request ->> 'organization', coalesce(p_request ->> 'project', 'default'));
+  v_project := orbit_private.ensure_project(p_request, 'suite.write');
 
   -- The suite's row is the lock: two savers of one suite go one after the other.
   insert into orbit.test_suites (organization_id, project_id, key, name)
@@ -290,9 +256,9 @@ begin
       and c.stable_key <> all (v_names)
       and not exists (select from orbit.test_cases o where o.suite_id = v_suite.id and o.stable_key = coalesce(t ->> 'id', t ->> 'key'));
 
-  insert into orbit.test_cases as c (organization_id, suite_id, key, stable_key, name, description, tags, enabled, skip_reason,
+  insert into orbit.test_cases as c (project_id, suite_id, key, stable_key, name, description, tags, enabled, skip_reason,
                                      always, max_attempts, backoff)
-    select v_suite.organization_id, v_suite.id, t ->> 'key', coalesce(t ->> 'id', t ->> 'key'), coalesce(t ->> 'name', t ->> 'key'),
+    select v_project.id, v_suite.id, t ->> 'key', coalesce(t ->> 'id', t ->> 'key'), coalesce(t ->> 'name', t ->> 'key'),
            t ->> 'description', array(select jsonb_array_elements_text(coalesce(t -> 'tags', '[]'))),
            t ->> 'skip' is null, t ->> 'skip', coalesce((t ->> 'always')::boolean, false),
            1 + coalesce((r.retry ->> 'max')::smallint, 0::smallint),
@@ -314,22 +280,22 @@ begin
   update orbit.test_cases c set archived_at = now()
     where c.suite_id = v_suite.id and c.archived_at is null and c.id <> all (v_ids);
 
-  insert into orbit.api_endpoints (organization_id, project_id, method, path)
-    select distinct v_suite.organization_id, v_project.id, upper(coalesce(t #>> '{request,method}', 'GET')), t #>> '{request,url}'
+  insert into orbit.api_endpoints (project_id, method, path)
+    select distinct v_project.id, upper(coalesce(t #>> '{request,method}', 'GET')), t #>> '{request,url}'
       from jsonb_array_elements(v_document -> 'tests') t where t #>> '{request,url}' is not null
-      order by 3, 4  -- two savers of suites that share endpoints take them in the same order
+      order by 2, 3  -- two savers of suites that share endpoints take them in the same order
     on conflict (project_id, method, path) do nothing;
 
-  insert into orbit.test_request_configs as c (test_case_id, organization_id, endpoint_id, request)
-    select v_ids[n], v_suite.organization_id, e.id, t -> 'request'
+  insert into orbit.test_request_configs as c (test_case_id, project_id, endpoint_id, request)
+    select v_ids[n], v_project.id, e.id, t -> 'request'
       from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n)
       left join orbit.api_endpoints e on e.project_id = v_project.id and e.path = t #>> '{request,url}'
                                      and e.method = upper(coalesce(t #>> '{request,method}', 'GET'))
       where t ? 'request'
     on conflict (test_case_id) do update set request = excluded.request, endpoint_id = excluded.endpoint_id
       where c.request is distinct from excluded.request;
-  insert into orbit.test_response_specs as s (test_case_id, organization_id, expectations, captures, poll)
-    select v_ids[n], v_suite.organization_id, coalesce(t -> 'expect', '[]'), coalesce(t -> 'capture', '{}'), t -> 'poll'
+  insert into orbit.test_response_specs as s (test_case_id, project_id, expectations, captures, poll)
+    select v_ids[n], v_project.id, coalesce(t -> 'expect', '[]'), coalesce(t -> 'capture', '{}'), t -> 'poll'
       from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n)
     on conflict (test_case_id) do update set expectations = excluded.expectations, captures = excluded.captures, poll = excluded.poll
       where (s.expectations, s.captures, s.poll) is distinct from (excluded.expectations, excluded.captures, excluded.poll);
@@ -351,16 +317,16 @@ begin
   perform orbit_private.refuse_cycle(v_keys, v_dependents, v_required);
 
   delete from orbit.test_dependencies d using orbit.test_cases c where c.suite_id = v_suite.id and d.dependent_test_id = c.id;
-  insert into orbit.test_dependencies (organization_id, dependent_test_id, required_test_id, dependency_type)
-    select v_suite.organization_id, v_ids[k.n], v_ids[r.n],
+  insert into orbit.test_dependencies (project_id, dependent_test_id, required_test_id, dependency_type)
+    select v_project.id, v_ids[k.n], v_ids[r.n],
            (array['order', 'data', 'token'])[max(array_position(array['order', 'data', 'token'], coalesce(d ->> 'kind', 'order')))]
       from jsonb_array_elements(coalesce(p_request -> 'dependencies', '[]')) d
       join unnest(v_keys) with ordinality k (key, n) on k.key = d ->> 'test'
       join unnest(v_keys) with ordinality r (key, n) on r.key = d ->> 'needs'
       group by k.n, r.n;
 
-  insert into orbit.test_suite_versions (organization_id, suite_id, number, digest, document, test_case_ids)
-    values (v_suite.organization_id, v_suite.id, v_suite.latest_version + 1, v_digest, v_document, v_ids) returning * into v_version;
+  insert into orbit.test_suite_versions (project_id, suite_id, number, digest, document, test_case_ids)
+    values (v_project.id, v_suite.id, v_suite.latest_version + 1, v_digest, v_document, v_ids) returning * into v_version;
   update orbit.test_suites s set
       name = coalesce(p_request ->> 'name', s.key), description = p_request ->> 'description', latest_version = v_version.number,
       tags = array(select jsonb_array_elements_text(coalesce(v_document -> 'tags', '[]'))), updated_at = now(), archived_at = null

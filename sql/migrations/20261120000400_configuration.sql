@@ -15,7 +15,7 @@ comment on table orbit.environments is 'Where a project''s tests run: local, sta
 
 create table orbit.environment_variables (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
   environment_id uuid not null references orbit.environments (id) on delete cascade,
   name text not null,
   value jsonb not null,
@@ -26,7 +26,7 @@ create table orbit.environment_variables (
   -- A secret is sealed by the client: neither its text nor its key ever passes through SQL.
   constraint environment_variables_secret_is_sealed_check check (not is_secret or (value #>> '{}') like 'orbit.seal.v1.%')
 );
-create index idx_environment_variables_organization_id on orbit.environment_variables (organization_id);
+create index idx_environment_variables_project_id on orbit.environment_variables (project_id);
 comment on table orbit.environment_variables is 'Variables of an environment; the value of a secret is sealed (orbit.seal.v1.…).';
 
 alter table orbit.environments enable row level security;
@@ -34,19 +34,18 @@ alter table orbit.environment_variables enable row level security;
 grant select on orbit.environments, orbit.environment_variables to authenticated;
 grant all on orbit.environments, orbit.environment_variables to service_role;
 create policy environments_select on orbit.environments for select to authenticated
-  using (organization_id = any (array(select orbit_private.my_organization_ids())));
+  using (project_id = any (array(select orbit_private.my_project_ids())));
 create policy environment_variables_select on orbit.environment_variables for select to authenticated
-  using (organization_id = any (array(select orbit_private.my_organization_ids())));
+  using (project_id = any (array(select orbit_private.my_project_ids())));
 
--- Definer: it writes tables that callers may only read, after require_role().
+-- Definer: it writes tables that callers may only read, after ensure_project().
 create function orbit_private.save_environment(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   v_name text := orbit_private.required(p_request, 'name');
   v_project orbit.projects; v_id uuid; v_bad text;
 begin
-  v_project := orbit_private.ensure_project(p_request ->> 'organization', coalesce(p_request ->> 'project', 'default'));
-  perform orbit_private.require_role(v_project.organization_id, 'admin');
+  v_project := orbit_private.ensure_project(p_request, 'environment.write');
   insert into orbit.environments as e (organization_id, project_id, name, description)
     values (v_project.organization_id, v_project.id, v_name, p_request ->> 'description')
     on conflict (project_id, name) do update set description = coalesce(excluded.description, e.description), updated_at = now()
@@ -56,8 +55,8 @@ begin
   if found then
     perform orbit_private.refuse('OR001', format('the secret %s is not sealed', v_bad), '', 'Seal it with the project''s key before it is sent.');
   end if;
-  insert into orbit.environment_variables as o (organization_id, environment_id, name, value, is_secret, description)
-    select v_project.organization_id, v_id, v ->> 'name', coalesce(v -> 'value', 'null'), coalesce((v ->> 'secret')::boolean, false),
+  insert into orbit.environment_variables as o (project_id, environment_id, name, value, is_secret, description)
+    select v_project.id, v_id, v ->> 'name', coalesce(v -> 'value', 'null'), coalesce((v ->> 'secret')::boolean, false),
            v ->> 'description'
       from jsonb_array_elements(coalesce(p_request -> 'variables', '[]')) v
     on conflict (environment_id, name) do update set value = excluded.value, is_secret = excluded.is_secret,
@@ -77,23 +76,21 @@ comment on function orbit.save_environment is
 
 create function orbit.get_environment(p_request jsonb)
 returns jsonb language plpgsql stable set search_path = '' as $$
-declare v_environment orbit.environments;
+declare v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_environment orbit.environments;
 begin
-  select e.* into v_environment from orbit.environments e join orbit.projects p on p.id = e.project_id
-    where e.name = orbit_private.required(p_request, 'name') and p.slug = orbit_private.slug(coalesce(p_request ->> 'project', 'default'));
+  v_project := orbit_private.project_of(p_request);
+  select e.* into v_environment from orbit.environments e where e.project_id = v_project.id and e.name = v_name;
   if not found then
-    perform orbit_private.refuse('OR002', format('no environment %s in project %s', p_request ->> 'name', coalesce(p_request ->> 'project', 'default')),
-      format('there are: %s', coalesce((select string_agg(e.name, ', ' order by e.name) from orbit.environments e join orbit.projects p on p.id = e.project_id
-        where p.slug = orbit_private.slug(coalesce(p_request ->> 'project', 'default'))), 'none')),
+    perform orbit_private.refuse('OR002', format('no environment %s in project %s', v_name, v_project.slug),
+      format('there are: %s', coalesce((select string_agg(e.name, ', ' order by e.name) from orbit.environments e where e.project_id = v_project.id), 'none')),
       'Give the path of an environment file instead, or save it first.');
   end if;
   return jsonb_build_object('environment_id', v_environment.id, 'name', v_environment.name, 'description', v_environment.description,
     'variables', coalesce((select jsonb_agg(jsonb_build_object('name', v.name, 'value', v.value, 'secret', v.is_secret) order by v.name)
                              from orbit.environment_variables v where v.environment_id = v_environment.id), '[]'));
 end $$;
-comment on function orbit.get_environment is 'An environment by {project?, name}: {environment_id, name, description, variables: [{name, value, secret}]}; secrets stay sealed. OR002 lists what there is.';
+comment on function orbit.get_environment is 'An environment by {organization?, project?, name}: {environment_id, name, description, variables: [{name, value, secret}]}; secrets stay sealed. OR002 lists what there is.';
 
-grant execute on function orbit_private.required, orbit_private.to_uuid, orbit_private.slug to authenticated, service_role;
 grant execute on function orbit_private.save_environment, orbit.save_environment, orbit.get_environment to authenticated, service_role;
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -53,7 +53,6 @@ create table orbit.test_results (
   position int not null,
   created_at timestamptz not null,
   status text not null,
-  organization_id uuid not null,
   project_id uuid not null,
   test_case_id uuid not null,
   environment_id uuid,
@@ -66,14 +65,14 @@ create table orbit.test_results (
   constraint test_results_status_check check (
     status in ('passed', 'passed_on_retry', 'failed', 'errored', 'timed_out', 'skipped', 'cancelled')),
   constraint test_results_attempts_check check ((attempts = 0) = (started_at is null) or status in ('cancelled', 'skipped')),
-  primary key (run_id, position, created_at, status)
+  constraint idx_test_results_run_id primary key (run_id, position, created_at, status)
 ) partition by range (created_at);
 -- Ascending, although read backwards: what is new goes to the right-hand edge, which is where a B-tree takes it cheaply. None on
 -- test_case_id: its entries fall all over the index, which with a million results there doubles the WAL of a result (1,819 bytes for
 -- 883); a test's history is read by its suite's runs and its position in them.
 create index idx_test_results_created_at on orbit.test_results (created_at);
-create index idx_test_results_organization_id on orbit.test_results (organization_id, created_at);
-comment on table orbit.test_results is 'The final result of each test of each run. idx_test_results_run_id of the design is the primary key, which leads with run_id.';
+create index idx_test_results_project_id on orbit.test_results (project_id, created_at);
+comment on table orbit.test_results is 'The final result of each test of each run.';
 comment on column orbit.test_results.duration_ms is 'Milliseconds of the last attempt, polling included.';
 comment on column orbit.test_results.attempts is 'How many were made; 0 where the test was never sent.';
 
@@ -89,7 +88,7 @@ create table orbit.test_result_details (
   position int not null,
   created_at timestamptz not null,
   status text not null,
-  organization_id uuid not null,
+  project_id uuid not null,
   failures jsonb,
   exchange jsonb,
   previous_attempts jsonb,
@@ -103,11 +102,11 @@ alter table orbit.test_result_details enable row level security;
 grant select on orbit.test_runs, orbit.test_results, orbit.test_result_details to authenticated;
 grant all on orbit.test_runs, orbit.test_results, orbit.test_result_details to service_role;
 create policy test_runs_select on orbit.test_runs for select to authenticated
-  using (organization_id = any (array(select orbit_private.my_organization_ids())));
+  using (project_id = any (array(select orbit_private.my_project_ids())));
 create policy test_results_select on orbit.test_results for select to authenticated
-  using (organization_id = any (array(select orbit_private.my_organization_ids())));
+  using (project_id = any (array(select orbit_private.my_project_ids())));
 create policy test_result_details_select on orbit.test_result_details for select to authenticated
-  using (organization_id = any (array(select orbit_private.my_organization_ids())));
+  using (project_id = any (array(select orbit_private.my_project_ids())));
 
 -- Definer: partitions are made by whoever starts a run or keeps house.
 create function orbit_private.ensure_partitions(p_now timestamptz default now())
@@ -157,7 +156,7 @@ create table orbit_private.context_entry (
   worker_id bigint,
   updated_at timestamptz not null default now(),
   expires_at timestamptz not null default now() + interval '24 hours',
-  primary key (queue_no, kind, producer, name),
+  constraint idx_test_execution_context_run_id primary key (queue_no, kind, producer, name),
   constraint context_entry_kind_check check (kind in ('token', 'variable', 'captured')),
   constraint context_entry_producer_check check ((kind = 'captured') = (producer <> '')),
   constraint context_entry_secret_is_sealed_check check (not secret or (value #>> '{}') like 'orbit.seal.v1.%')
@@ -171,7 +170,7 @@ comment on column orbit_private.context_entry.version is 'The run''s event numbe
 create function orbit_private.may_read_run(p_queue_no bigint)
 returns boolean language sql stable security definer set search_path = '' as $$
   select orbit_private.caller_is_trusted() or exists (
-    select from orbit.test_runs r where r.queue_no = p_queue_no and r.organization_id = any (array(select orbit_private.my_organization_ids())))
+    select from orbit.test_runs r where r.queue_no = p_queue_no and r.project_id = any (array(select orbit_private.my_project_ids())))
 $$;
 comment on function orbit_private.may_read_run is 'Whether the caller may read the run of that queue_no.';
 
@@ -198,7 +197,7 @@ comment on function orbit_private.test_order_of is 'The keys of a suite version'
 grant execute on function orbit_private.context_of, orbit_private.test_order_of to authenticated, service_role;
 
 create view orbit.test_execution_context with (security_invoker = true) as
-  select r.id as run_id, r.organization_id,
+  select r.id as run_id, r.project_id,
          orbit_private.context_of(r.queue_no, 'token') as shared_auth_tokens,
          orbit_private.context_of(r.queue_no, 'variable') as shared_variables,
          orbit_private.context_of(r.queue_no, 'captured') as captured_data,

@@ -107,9 +107,9 @@ begin
     delete from orbit_private.job j where j.id = any (array(select b.id from below b)) and j.state < 2
       returning j.id, j.test_case_id, j.loose_children),
   written as (
-    insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id, environment_id,
+    insert into orbit.test_results (run_id, position, created_at, status, project_id, test_case_id, environment_id,
                                     category, reason, attempts)
-      select r.id, (g.id & 1048575)::int, p_now, p_status, r.organization_id, r.project_id, g.test_case_id, r.environment_id,
+      select r.id, (g.id & 1048575)::int, p_now, p_status, r.project_id, g.test_case_id, r.environment_id,
              p_category, p_reason, 0
         from gone g join orbit.test_runs r on r.queue_no = g.id >> 20)
   select array_agg(g.id), (select array_agg(c) from gone h cross join unnest(h.loose_children) c) into ids, loose from gone g;
@@ -174,14 +174,14 @@ begin
           select f.id from free f where f.state <> 1 or f.id in (select l.job_id from listed l)))
         returning d.id, d.test_case_id, d.previous_attempts),
     written as (
-      insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id, environment_id,
+      insert into orbit.test_results (run_id, position, created_at, status, project_id, test_case_id, environment_id,
                                       category, reason, attempts)
-        select r.id, (g.id - v_base)::int, p_now, v_status, r.organization_id, r.project_id, g.test_case_id, r.environment_id,
+        select r.id, (g.id - v_base)::int, p_now, v_status, r.project_id, g.test_case_id, r.environment_id,
                v_category, v_progress.stop_reason, coalesce(jsonb_array_length(g.previous_attempts), 0)
           from gone g join orbit.test_runs r on r.queue_no = p_queue_no),
     detailed as (
-      insert into orbit.test_result_details (run_id, position, created_at, status, organization_id, previous_attempts)
-        select r.id, (g.id - v_base)::int, p_now, v_status, r.organization_id, g.previous_attempts
+      insert into orbit.test_result_details (run_id, position, created_at, status, project_id, previous_attempts)
+        select r.id, (g.id - v_base)::int, p_now, v_status, r.project_id, g.previous_attempts
           from gone g join orbit.test_runs r on r.queue_no = p_queue_no where g.previous_attempts is not null)
     select array_agg(g.id) into v_taken from gone g;
     v_count := coalesce(cardinality(v_taken), 0);

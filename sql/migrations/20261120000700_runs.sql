@@ -94,12 +94,12 @@ begin
 end $$;
 comment on function orbit_private.enqueue is 'Makes the jobs of a run: the tests at the positions chosen, each with what waits for it. Returns those that the suite says to skip.';
 
--- Definer: it writes the queue, which is nobody's, after require_role().
+-- Definer: it writes the queue, which is nobody's, after require().
 create function orbit_private.start_run(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_suite orbit.test_suites; v_version orbit.test_suite_versions; v_run orbit.test_runs; v_progress orbit_private.run_progress;
+  v_project orbit.projects; v_suite orbit.test_suites; v_version orbit.test_suite_versions; v_run orbit.test_runs; v_progress orbit_private.run_progress;
   v_environment_id uuid; v_base bigint; v_chosen bigint[]; v_total int; v_unknown text; v_root record; v_below record; v_itself record;
   v_keys text[] := case when jsonb_typeof(p_request #> '{selection,tests}') = 'array'
                      then array(select jsonb_array_elements_text(p_request #> '{selection,tests}')) end;
@@ -109,22 +109,21 @@ begin
   -- The suite: by id, or by project and key.
   if p_request ? 'suite_id' then
     select * into v_suite from orbit.test_suites s where s.id = orbit_private.to_uuid(p_request ->> 'suite_id', 'suite_id')
-      and (orbit_private.caller_is_trusted() or s.organization_id = any (array(select orbit_private.my_organization_ids())));
+      and orbit_private.may('project.read', 'project', s.project_id);
   else
-    select s.* into v_suite from orbit.test_suites s join orbit.projects p on p.id = s.project_id
-      where s.key = orbit_private.required(p_request, 'suite') and p.slug = orbit_private.slug(coalesce(p_request ->> 'project', 'default'))
-        and (orbit_private.caller_is_trusted() or s.organization_id = any (array(select orbit_private.my_organization_ids())));
+    v_project := orbit_private.project_of(p_request);
+    select s.* into v_suite from orbit.test_suites s where s.project_id = v_project.id and s.key = orbit_private.required(p_request, 'suite');
   end if;
   if v_suite.id is null then
     perform orbit_private.refuse('OR002', format('no suite %s', coalesce(p_request ->> 'suite_id', p_request ->> 'suite')), '',
       'Save it first: orbit.save_suite, or `orbit run FILE`.');
   end if;
-  perform orbit_private.require_role(v_suite.organization_id, 'editor');
+  perform orbit_private.require('run.start', 'suite', v_suite.id);
   -- Shared with other starts, but not with a save: dependencies are the suite's, and must be those of the version.
   select * into v_suite from orbit.test_suites s where s.id = v_suite.id for share;
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
-  select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'project', 'environment', 'environment_id',
+  select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'organization', 'project', 'environment', 'environment_id',
     'variables', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
   if found then
     perform orbit_private.refuse('OR001', format('unknown field %s', v_bad), '', 'See the comment of orbit.start_run.');
@@ -284,7 +283,7 @@ begin
     v_ids := array(
       select r.id from orbit.test_runs r
         where (v_text = 'last' or r.id::text like v_text || '%')
-          and (orbit_private.caller_is_trusted() or r.organization_id = any (array(select orbit_private.my_organization_ids())))
+          and (orbit_private.caller_is_trusted() or r.project_id = any (array(select orbit_private.my_project_ids())))
         order by r.created_at desc limit case v_text when 'last' then 1 else 2 end);
     if cardinality(v_ids) > 1 then
       perform orbit_private.refuse('OR001', format('more than one run id begins with %s', v_text), '', 'Give more of it.');
@@ -292,7 +291,7 @@ begin
     select r.* into v_run from orbit.test_runs r where r.id = v_ids[1];
   else
     select r.* into v_run from orbit.test_runs r where r.id = orbit_private.to_uuid(v_text, 'run_id')
-      and (orbit_private.caller_is_trusted() or r.organization_id = any (array(select orbit_private.my_organization_ids())));
+      and (orbit_private.caller_is_trusted() or r.project_id = any (array(select orbit_private.my_project_ids())));
   end if;
   if v_run.id is null then
     perform orbit_private.refuse('OR002', case v_text when 'last' then 'there is no run yet' else format('no run %s', left(v_text, 60)) end, '',
@@ -416,7 +415,7 @@ create function orbit_private.cancel_run(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare v_run orbit.test_runs := orbit_private.visible_run(p_request); v_done boolean;
 begin
-  perform orbit_private.require_role(v_run.organization_id, 'editor');
+  perform orbit_private.require('run.control', 'suite', v_run.suite_id);
   v_done := orbit_private.stop_run(v_run.queue_no, 'cancelled', coalesce(p_request ->> 'reason', 'cancelled'), clock_timestamp());
   return orbit_private.run_of(orbit_private.visible_run(jsonb_build_object('run_id', v_run.id))) || jsonb_build_object('changed', v_done);
 end $$;
@@ -437,12 +436,12 @@ returns jsonb language sql stable set search_path = '' as $$
 $$;
 comment on function orbit.get_context is 'The context of a run by {run_id}: shared_auth_tokens, shared_variables, captured_data by test, test_order, the run''s variables; secret values are sealed.';
 
--- Definer: it writes the context, after require_role().
+-- Definer: it writes the context, after require().
 create function orbit_private.put_context(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare v_run orbit.test_runs := orbit_private.visible_run(p_request); v_version bigint; v_bad text; v_count int;
 begin
-  perform orbit_private.require_role(v_run.organization_id, 'editor');
+  perform orbit_private.require('run.control', 'suite', v_run.suite_id);
   select min(format('%s %s', e ->> 'kind', e ->> 'name')) into v_bad from jsonb_array_elements(coalesce(p_request -> 'entries', '[]')) e
     where coalesce(e ->> 'kind', '') not in ('token', 'variable', 'captured') or coalesce(e ->> 'name', '') = ''
        or ((e ->> 'kind') = 'captured') <> (coalesce(e ->> 'producer', '') <> '')

@@ -137,12 +137,12 @@ begin
           case when r.status = 'lost' then 'errored'
                when r.status = 'passed' and j.attempt - j.losses > 1 then 'passed_on_retry' else r.status end as status),
     runs as materialized (
-      select t.queue_no, t.id, t.organization_id, t.project_id, t.environment_id from orbit.test_runs t
+      select t.queue_no, t.id, t.project_id, t.environment_id from orbit.test_runs t
         where t.queue_no = any (array(select distinct i >> 20 from unnest(p_jobs) i))),
     written as (
-      insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id, environment_id,
+      insert into orbit.test_results (run_id, position, created_at, status, project_id, test_case_id, environment_id,
                                       category, reason, duration_ms, attempts, started_at, worker_id)
-        select r.id, (g.id & 1048575)::int, v_now, g.status, r.organization_id, r.project_id, g.test_case_id, r.environment_id,
+        select r.id, (g.id & 1048575)::int, v_now, g.status, r.project_id, g.test_case_id, r.environment_id,
                g.extra ->> 'category', g.extra ->> 'reason', g.duration * 1000, g.attempt, v_now - make_interval(secs => g.duration), p_worker
           from gone g join runs r on r.queue_no = g.id >> 20)
     select array_agg(g.id), array_agg(g.status), array_agg(g.attempt), array_agg(g.duration), case when v_more then array_agg(g.extra) end,
@@ -156,8 +156,8 @@ begin
                                           where h.status not in ('passed', 'passed_on_retry')) end
       into v_ended, v_statuses, v_tried, v_durations, v_extras, v_previous, v_repeated, v_release, v_blockers, v_blocked from gone g;
     if v_more or v_repeated then
-      insert into orbit.test_result_details (run_id, position, created_at, status, organization_id, failures, exchange, previous_attempts)
-        select t.id, (e.id & 1048575)::int, v_now, e.status, t.organization_id, e.extra -> 'failures', e.extra -> 'exchange', e.previous
+      insert into orbit.test_result_details (run_id, position, created_at, status, project_id, failures, exchange, previous_attempts)
+        select t.id, (e.id & 1048575)::int, v_now, e.status, t.project_id, e.extra -> 'failures', e.extra -> 'exchange', e.previous
           from unnest(v_ended, v_statuses, v_extras, v_previous) e (id, status, extra, previous) join orbit.test_runs t on t.queue_no = e.id >> 20
           where e.extra ? 'failures' or e.extra ? 'exchange' or e.previous is not null;
     end if;

@@ -314,8 +314,8 @@ async def test_partitions_are_made_once_protected_and_reach_two_weeks_ahead(
     for status in ("passed", "cancelled"):
         for ahead in (timedelta(0), timedelta(weeks=2)):
             await connection.execute(
-                "insert into orbit.test_results (run_id, position, created_at, status, organization_id, project_id, test_case_id,"
-                " attempts) values (gen_random_uuid(), 0, $1, $2, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 0)",
+                "insert into orbit.test_results (run_id, position, created_at, status, project_id, test_case_id,"
+                " attempts) values (gen_random_uuid(), 0, $1, $2, gen_random_uuid(), gen_random_uuid(), 0)",
                 now + ahead, status,
             )  # fmt: skip
     unprotected = await connection.fetch(

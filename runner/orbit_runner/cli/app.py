@@ -12,6 +12,9 @@ import click
 
 __all__ = ["app"]
 
+_GROUPS: tuple[str, ...] = ()
+"""Groups of commands that have a file of their own, `<name>_commands.py`, read when they are asked for."""
+
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _SUITE = click.Path(path_type=Path)
 _COUNT = click.IntRange(1, 10_000)
@@ -27,7 +30,23 @@ _variables = click.option(
 _concurrency = click.option("--concurrency", type=_COUNT, metavar="N", help="How many tests run at once.")
 
 
-@click.group(context_settings=_CONTEXT)
+class _Application(click.Group):
+    """The commands below, and the groups that lie in files of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_GROUPS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None or cmd_name not in _GROUPS:
+            return command
+        from importlib import import_module
+
+        group: click.Command = getattr(import_module(f"orbit_runner.cli.{cmd_name}_commands"), cmd_name)
+        return group
+
+
+@click.group(cls=_Application, context_settings=_CONTEXT)
 def app() -> None:
     """API tests that depend on each other: run them at once, share what they capture, keep every result.
 

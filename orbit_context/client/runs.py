@@ -1,98 +1,23 @@
-"""The client: save suites, start runs, watch and read them.
-
-async with Orbit.connect("postgresql://…") as orbit:
-    suite = load_suite("checkout.yaml")
-    await orbit.suites.save(suite)
-    run = await orbit.runs.start(suite="checkout", variables={"base_url": "https://staging.example"})
-    async for event in orbit.runs.watch(run.id):
-        print(event.kind, event.key, event.status)
-    failures = await orbit.runs.results(run.id, status=["failed"])
-"""
+"""`orbit.runs`: starting, watching and reading runs."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from orbit_context.context import TestExecutionContextManager
 from orbit_context.gateway.patience import PATIENCE_SECONDS, patiently
 from orbit_context.models.runs import Result, Run, RunEvent
-from orbit_context.models.suites import Environment, SavedSuite
-from orbit_context.suite.stored import document_to_json, suite_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from uuid import UUID
 
     from orbit_context.gateway.port import Gateway
-    from orbit_context.seal import Sealer
-    from orbit_context.suite.load import LoadedSuite
 
-__all__ = ["Environments", "Orbit", "Runs", "Suites"]
+__all__ = ["Runs"]
 
 _PAGE = 1000
-
-
-class Suites:
-    """`orbit.suites`"""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def save(self, suite: LoadedSuite, *, organization: str | None = None) -> SavedSuite:
-        """Saves a suite; saving the same again changes nothing. Values of secret variables are left out.
-
-        Raises CycleError, InvalidRequestError, NotAllowedError.
-        """
-        document = suite.document
-        request: dict[str, Any] = {
-            "project": document.project,
-            "key": suite_key(document),
-            "name": document.suite,
-            "description": document.description,
-            "document": document_to_json(document),
-            "dependencies": [
-                {"test": edge.dependent_key, "needs": edge.required_key, "kind": edge.kind} for edge in suite.edges
-            ],
-        }
-        if organization:
-            request["organization"] = organization
-        return SavedSuite.model_validate(await self._gateway.call("save_suite", request))
-
-
-class Environments:
-    """`orbit.environments`"""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def get(self, name: str, *, project: str = "default") -> Environment:
-        """Raises NotFoundError, which lists the environments there are."""
-        return Environment.model_validate(
-            await self._gateway.call("get_environment", {"name": name, "project": project})
-        )
-
-    async def save(
-        self,
-        name: str,
-        variables: Mapping[str, Any],
-        *,
-        sealed: Mapping[str, str] | None = None,
-        project: str = "default",
-    ) -> UUID:
-        """Replaces the variables of an environment. `sealed`: its secrets, sealed for `environment:<name>:<variable>`."""
-        entries: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in variables.items()]
-        entries += [{"name": key, "value": value, "secret": True} for key, value in (sealed or {}).items()]
-        answer = await self._gateway.call("save_environment", {"name": name, "project": project, "variables": entries})
-        return Environment.model_validate({**answer, "name": name}).environment_id
-
-    async def ensure(self, name: str, *, project: str = "default") -> UUID:
-        """The environment's id; makes it if need be, and leaves its variables alone."""
-        request = {"name": name, "project": project, "replace": False}
-        return Environment.model_validate(
-            {**await self._gateway.call("save_environment", request), "name": name}
-        ).environment_id
 
 
 class Runs:
@@ -202,34 +127,3 @@ class Runs:
             async for _ in self.watch(run_id):
                 pass
         return await self.get(run_id)
-
-
-class Orbit:
-    """A client of one database, as one identity."""
-
-    def __init__(self, gateway: Gateway, *, sealer: Sealer | None = None) -> None:
-        self._gateway = gateway
-        self._sealer = sealer
-        self.suites = Suites(gateway)
-        self.environments = Environments(gateway)
-        self.runs = Runs(gateway)
-
-    @classmethod
-    def connect(cls, dsn: str, *, sealer: Sealer | None = None) -> Self:
-        """A client straight to Postgres; connects at its first call."""
-        from orbit_context.gateway.postgres import PostgresGateway
-
-        return cls(PostgresGateway(dsn), sealer=sealer)
-
-    def context(self, run_id: UUID | str) -> TestExecutionContextManager:
-        """The context of a run, to be read and written; also as `async with`."""
-        return TestExecutionContextManager(self._gateway, run_id, sealer=self._sealer)
-
-    async def close(self) -> None:
-        await self._gateway.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()

@@ -1,0 +1,58 @@
+"""The client: save suites, start runs, watch and read them.
+
+async with Orbit.connect("postgresql://…") as orbit:
+    suite = load_suite("checkout.yaml")
+    await orbit.suites.save(suite)
+    run = await orbit.runs.start(suite="checkout", variables={"base_url": "https://staging.example"})
+    async for event in orbit.runs.watch(run.id):
+        print(event.kind, event.key, event.status)
+    failures = await orbit.runs.results(run.id, status=["failed"])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from orbit_context.client.environments import Environments
+from orbit_context.client.runs import Runs
+from orbit_context.client.suites import Suites
+from orbit_context.context import TestExecutionContextManager
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from orbit_context.gateway.port import Gateway
+    from orbit_context.seal import Sealer
+
+__all__ = ["Environments", "Orbit", "Runs", "Suites"]
+
+
+class Orbit:
+    """A client of one database, as one identity."""
+
+    def __init__(self, gateway: Gateway, *, sealer: Sealer | None = None) -> None:
+        self._gateway = gateway
+        self._sealer = sealer
+        self.suites = Suites(gateway)
+        self.environments = Environments(gateway)
+        self.runs = Runs(gateway)
+
+    @classmethod
+    def connect(cls, dsn: str, *, sealer: Sealer | None = None) -> Self:
+        """A client straight to Postgres; connects at its first call."""
+        from orbit_context.gateway.postgres import PostgresGateway
+
+        return cls(PostgresGateway(dsn), sealer=sealer)
+
+    def context(self, run_id: UUID | str) -> TestExecutionContextManager:
+        """The context of a run, to be read and written; also as `async with`."""
+        return TestExecutionContextManager(self._gateway, run_id, sealer=self._sealer)
+
+    async def close(self) -> None:
+        await self._gateway.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

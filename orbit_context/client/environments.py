@@ -1,0 +1,49 @@
+"""`orbit.environments`: where a project's tests run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orbit_context.models.suites import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from orbit_context.gateway.port import Gateway
+
+__all__ = ["Environments"]
+
+
+class Environments:
+    """`orbit.environments`"""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def get(self, name: str, *, project: str = "default") -> Environment:
+        """Raises NotFoundError, which lists the environments there are."""
+        return Environment.model_validate(
+            await self._gateway.call("get_environment", {"name": name, "project": project})
+        )
+
+    async def save(
+        self,
+        name: str,
+        variables: Mapping[str, Any],
+        *,
+        sealed: Mapping[str, str] | None = None,
+        project: str = "default",
+    ) -> UUID:
+        """Replaces the variables of an environment. `sealed`: its secrets, sealed for `environment:<name>:<variable>`."""
+        entries: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in variables.items()]
+        entries += [{"name": key, "value": value, "secret": True} for key, value in (sealed or {}).items()]
+        answer = await self._gateway.call("save_environment", {"name": name, "project": project, "variables": entries})
+        return Environment.model_validate({**answer, "name": name}).environment_id
+
+    async def ensure(self, name: str, *, project: str = "default") -> UUID:
+        """The environment's id; makes it if need be, and leaves its variables alone."""
+        request = {"name": name, "project": project, "replace": False}
+        return Environment.model_validate(
+            {**await self._gateway.call("save_environment", request), "name": name}
+        ).environment_id
