@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from orbit_context.client import Orbit
 from orbit_context.errors import NotFoundError
-from orbit_context.gateway.postgres import PostgresGateway
+from orbit_runner.cli.asking import asking
 from orbit_runner.cli.exits import Exit, of_run
-from orbit_runner.cli.project import ensure_schema, find_database
 from orbit_runner.report.wording import format_duration, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
+    from orbit_context.client import Orbit
     from orbit_context.models.runs import Result, Run, RunEvent
 
 __all__ = ["cancel", "logs", "show"]
-
-_T = TypeVar("_T")
 
 
 def show(run_id: str, *, reports: Sequence[str], as_json: bool) -> Exit:
     """With a run: exit code as of `orbit run`; one that goes on is no success."""
     if not run_id:
-        return _asking(lambda orbit: _show_latest(orbit, as_json=as_json))
+        return asking(lambda orbit: _show_latest(orbit, as_json=as_json))
 
     async def ask(orbit: Orbit) -> Exit:
         from orbit_runner.report.write import write_report
@@ -48,7 +44,7 @@ def show(run_id: str, *, reports: Sequence[str], as_json: bool) -> Exit:
         print_summary(sys.stdout, run, results, artifacts=written, commands=_next_steps(run))
         return of_run(run)
 
-    return _asking(ask)
+    return asking(ask)
 
 
 def logs(run_id: str, *, test: str | None, as_json: bool) -> Exit:
@@ -72,7 +68,7 @@ def logs(run_id: str, *, test: str | None, as_json: bool) -> Exit:
                 more, after = True, event.seq
         return Exit.PASSED
 
-    return _asking(ask)
+    return asking(ask)
 
 
 def cancel(run_id: str, *, as_json: bool) -> Exit:
@@ -84,19 +80,7 @@ def cancel(run_id: str, *, as_json: bool) -> Exit:
             sys.stdout.write(f"{run.id} is {run.status}\n")
         return Exit.PASSED
 
-    return _asking(ask)
-
-
-def _asking(ask: Callable[[Orbit], Awaitable[_T]]) -> _T:
-    target = find_database()
-
-    async def main() -> _T:
-        gateway = PostgresGateway(target.dsn)
-        async with Orbit(gateway) as orbit:
-            await gateway.prepare(lambda connection: ensure_schema(connection, target))
-            return await ask(orbit)
-
-    return asyncio.run(main())
+    return asking(ask)
 
 
 async def _show_latest(orbit: Orbit, *, as_json: bool) -> Exit:

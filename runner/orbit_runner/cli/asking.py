@@ -1,0 +1,55 @@
+"""Commands that ask the database something and print the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orbit_context.client import Orbit
+from orbit_context.gateway.postgres import PostgresGateway
+from orbit_runner.cli.exits import Exit
+from orbit_runner.cli.project import ensure_schema, find_database
+from orbit_runner.report.wording import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+__all__ = ["asking", "print_answer", "print_rows"]
+
+_T = TypeVar("_T")
+
+
+def asking(ask: Callable[[Orbit], Awaitable[_T]]) -> _T:
+    """What `ask` answers, given the client of whoever is at the keyboard."""
+    target = find_database()
+
+    async def main() -> _T:
+        gateway = PostgresGateway(target.dsn)
+        async with Orbit(gateway) as orbit:
+            await gateway.prepare(lambda connection: ensure_schema(connection, target))
+            return await ask(orbit)
+
+    return asyncio.run(main())
+
+
+def print_answer(answer: Any) -> Exit:
+    """The answer as one JSON document."""
+    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
+    return Exit.PASSED
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, nothing: str) -> Exit:
+    """The rows as a table of these columns, widths as the longest cell; `nothing` is said where there is none."""
+    if as_json:
+        return print_answer(list(rows))
+    if not rows:
+        sys.stdout.write(f"{nothing}\n")
+        return Exit.PASSED
+    cells = [[column.replace("_", " ") for column in columns]]
+    cells += [[visible("" if (value := row.get(column)) is None else str(value)) for column in columns] for row in rows]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
+    for line in cells:
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+    return Exit.PASSED
