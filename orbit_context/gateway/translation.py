@@ -62,7 +62,7 @@ def from_database(
 
 
 def _from_response(message: str, detail: str | None) -> OrbitError | None:
-    """`raise sqlstate 'PGRST'` writes the answer of an HTTP server, error and headers, as JSON; said straight to us, it means the same."""
+    """`raise sqlstate 'PGRST'` writes an HTTP server's answer, error and headers, as JSON; said to us, it means the same."""
     try:
         error: dict[str, Any] = json.loads(message)
         headers = {name.lower(): value for name, value in json.loads(detail or "{}").get("headers", {}).items()}
