@@ -7,6 +7,7 @@
     async def test_it(connection): ...           # one connection to such a database
     def test_cli(database): run(env={"ORBIT_DATABASE_URL": database.dsn}); database.fetch("select …")
     async def test_bare(empty_database): ...     # nothing in it: no shim, no migrations
+    async def test_run(orbit, target): ...       # the command on such a database, and an API for it to test
 
 A test that asks for none of them starts no server. ORBIT_TEST_BACKEND chooses the server (tests/support/postgres.py); the
 developer's own ORBIT_HOME and ORBIT_DATABASE_URL are hidden from the tests, except that the latter names the server for them.
@@ -22,7 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.command import OrbitCommand
 from support.postgres import Cluster, Database, admin_dsn
+from support.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -109,3 +112,17 @@ async def connection(database: Database) -> AsyncIterator[asyncpg.Connection[Any
     """A connection to a database of the test's own."""
     async with database.connect() as connection:
         yield connection
+
+
+@pytest.fixture
+async def orbit(database: Database, tmp_path: Path) -> AsyncIterator[OrbitCommand]:
+    """`orbit` on a database of the test's own, with the whole schema."""
+    async with OrbitCommand(database.dsn, tmp_path) as command:
+        yield command
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[Target]:
+    """What is tested."""
+    async with Target() as server:
+        yield server
