@@ -22,7 +22,8 @@ VALUE = 'pa"ss\\wörd 1'
 VAULT = """
 create schema vault;
 create table vault.secrets (
-  id uuid primary key default gen_random_uuid(), name text, description text default '', secret text, created_at timestamptz default now());
+  id uuid primary key default gen_random_uuid(), name text, description text default '', secret text,
+  created_at timestamptz default now());
 create view vault.decrypted_secrets as
   select s.id, s.name, s.description, s.secret, s.secret as decrypted_secret, s.created_at from vault.secrets s;
 create function vault.create_secret(
