@@ -88,6 +88,7 @@ begin
   update orbit.test_runs r set status = v_status, reason = p.stop_reason, counts = orbit_private.counts_of(p),
       event_seq = p.event_seq + 1, started_at = coalesce(r.started_at, v_end), finished_at = v_end where r.queue_no = p.queue_no;
   delete from orbit_private.run_progress o where o.queue_no = p.queue_no;
+  perform orbit_private.remember_run(p.queue_no);
   perform pg_notify('orbit_run', p.queue_no::text);
   return v_status;
 end $$;

@@ -162,6 +162,15 @@ begin
           where e.extra ? 'failures' or e.extra ? 'exchange' or e.previous is not null;
     end if;
 
+    if 'lost' = any (p_statuses) then
+      -- Given up: it has its result, and stays to be looked at and tried anew.
+      insert into orbit.dead_letters (project_id, run_id, test_case_id, position, attempts, reason, previous_attempts)
+        select t.project_id, t.id, v.test_case_ids[(e.id & 1048575) + 1], (e.id & 1048575)::int, e.attempt, e.extra ->> 'reason', coalesce(e.previous, '[]')
+          from unnest(v_ended, v_tried, v_extras, v_previous) e (id, attempt, extra, previous)
+          join unnest(p_jobs, p_statuses) r (id, status) on r.id = e.id and r.status = 'lost'
+          join orbit.test_runs t on t.queue_no = e.id >> 20 join orbit.test_suite_versions v on v.id = t.version_id;
+    end if;
+
     if cardinality(coalesce(v_ended, '{}')) + cardinality(coalesce(v_again, '{}')) < v_count then
       return query select 'stale', r.id, r.attempt, null::float8, null::jsonb from unnest(p_jobs, p_attempts) r (id, attempt)
         where r.id <> all (coalesce(v_again, '{}')) and not exists (
