@@ -19,9 +19,11 @@ from orbit_context.client.suites import Suites
 from orbit_context.context import TestExecutionContextManager
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from orbit_context.gateway.port import Gateway
+    from orbit_context.gateway.supabase import Session
     from orbit_context.seal import Sealer
 
 __all__ = ["Environments", "Orbit", "Runs", "Suites"]
@@ -43,6 +45,25 @@ class Orbit:
         from orbit_context.gateway.postgres import PostgresGateway
 
         return cls(PostgresGateway(dsn), sealer=sealer)
+
+    @classmethod
+    def connect_supabase(
+        cls,
+        url: str,
+        key: str,
+        *,
+        session: Session | None = None,
+        on_session: Callable[[Session | None], Awaitable[None] | None] | None = None,
+        sealer: Sealer | None = None,
+    ) -> Self:
+        """A client of a Supabase project, as whoever is signed in (`session`), else as whom the key stands for.
+
+        `sign_in` of the gateway makes a session; `on_session` is given each new one, to be stored. Needs the extra `supabase`.
+        Raises DefinitionError and AuthenticationError for an address or key that can be none.
+        """
+        from orbit_context.gateway.supabase import SupabaseGateway
+
+        return cls(SupabaseGateway(url, key, session=session, on_session=on_session), sealer=sealer)
 
     def context(self, run_id: UUID | str) -> TestExecutionContextManager:
         """The context of a run, to be read and written; also as `async with`."""

@@ -44,7 +44,8 @@ _VICTIMS = 4
 """How often a call that lost to another one is said again."""
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
-_AWAY = {502, 503, 504, *range(520, 531)}
+_AWAY = {502, 503, 504, 540, *range(520, 531)}
+"""A gateway's, Cloudflare's, and that of a project which is paused."""
 _SIGN_IN = "sign in again"
 _EXPOSE = "expose the schema `orbit` in the project's settings (Data API, Exposed schemas), after: orbit db push"
 _RELOAD = "run: orbit db push; if that was done, have the API look again: notify pgrst, 'reload schema'"
@@ -146,9 +147,16 @@ class SupabaseGateway:
         orbit = client.postgrest.schema("orbit")
         orbit.auth(session.access_token if session else self._key)
         try:
-            return (await orbit.rpc(function, parameters).execute()).data
+            data = (await orbit.rpc(function, parameters).execute()).data
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+        answer = _answer.get()
+        # What is no JSON, the library hands on as text.
+        if answer is not None and (
+            not answer.content or (isinstance(data, str) and not answer.content.startswith(b'"'))
+        ):
+            raise self._no_api(answer, "no JSON")
+        return data
 
     def _translate(self, error: APIError, answer: httpx.Response | None) -> OrbitError | None:
         """Orbit's own error for one of PostgREST, of Postgres behind it, or of what stands before it."""
@@ -175,7 +183,7 @@ class SupabaseGateway:
             return DatabaseUnavailableError(
                 f"Supabase at {self._place} cannot reach its database, or is busy",
                 detail=f"HTTP {status}: {message}",
-                hint="try again; if it stays, see the project's status page",
+                hint="try again; a project that is paused is restored in its dashboard",
             )
         ours = from_database(code, message, detail or None, error.hint or None, retry_after=retry_after)
         if ours is not None:
@@ -190,13 +198,16 @@ class SupabaseGateway:
             )
         if status == 403:
             return NotAllowedError("Supabase does not allow the call", detail=message, hint=error.hint or _SIGN_IN)
-        if not code or code == str(status):
-            return InfrastructureError(
-                f"what answers at {self._place} is no Supabase API",
-                detail=f"HTTP {status}: {(detail or message)[:200]}",
-                hint="see that the address is the project's own, without a path",
-            )
+        if answer is not None and (not code or code == str(status)):
+            return self._no_api(answer, message)
         return None
+
+    def _no_api(self, answer: httpx.Response, message: str) -> InfrastructureError:
+        return InfrastructureError(
+            f"what answers at {self._place} is no Supabase API",
+            detail=f"HTTP {answer.status_code}: {answer.text[:200] or message}",
+            hint="see that the address is the project's own, without a path",
+        )
 
     # -- who calls
 

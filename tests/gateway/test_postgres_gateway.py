@@ -7,6 +7,7 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from support.queue import suite
 
@@ -19,8 +20,11 @@ from orbit_context.errors import (
     NotFoundError,
     NothingSelectedError,
     OrbitError,
+    QuotaExceededError,
     RequestError,
     SchemaMismatchError,
+    SecretKeyError,
+    TooManyRequestsError,
 )
 from orbit_context.gateway.port import FUNCTIONS
 from orbit_context.gateway.postgres import PostgresGateway
@@ -29,7 +33,6 @@ from orbit_context.gateway.runner import Report, RunnerGateway
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import asyncpg
     from support.postgres import Database
 
 
@@ -78,6 +81,9 @@ async def test_every_function_of_the_contract_answers(gateway: PostgresGateway) 
         ("OR003", NotAllowedError),
         ("OR004", ConflictError),
         ("OR005", NothingSelectedError),
+        ("OR006", TooManyRequestsError),
+        ("OR007", QuotaExceededError),
+        ("OR008", SecretKeyError),
         ("OR010", CycleError),
         ("OR099", RequestError),
     ],
@@ -94,6 +100,54 @@ async def test_every_code_is_a_class_with_message_detail_and_hint(
         await gateway.call("get_run", {"code": code})
     assert type(error.value) is expected
     assert (error.value.message, error.value.detail, error.value.hint) == ("what", "which", "how")
+
+
+async def raising(database: Database, statement: str) -> None:
+    """Has get_run do that instead."""
+    async with database.connect() as connection:
+        await connection.execute(
+            "create or replace function orbit.get_run(p_request jsonb) returns jsonb language plpgsql as"
+            f" $$ begin {statement}; return null; end $$"
+        )
+
+
+async def test_an_answer_written_for_http_means_the_same_here(gateway: PostgresGateway, database: Database) -> None:
+    error = '{"code": "OR006", "message": "what", "details": "which", "hint": "how"}'
+    answer = '{"status": 429, "headers": {"Retry-After": "3"}}'
+    await raising(database, f"raise sqlstate 'PGRST' using message = '{error}', detail = '{answer}'")
+    with pytest.raises(TooManyRequestsError) as refusal:
+        await gateway.call("get_run", {})
+    told = refusal.value
+    assert (told.message, told.detail, told.hint, told.retry_after) == ("what", "which", "how", 3.0)
+
+
+async def test_the_seconds_to_wait_stand_in_the_detail(gateway: PostgresGateway, database: Database) -> None:
+    await raising(database, "perform orbit_private.refuse('OR006', 'what', '60 a minute; retry after 3.2 s', 'how')")
+    with pytest.raises(TooManyRequestsError) as refusal:
+        await gateway.call("get_run", {})
+    assert refusal.value.retry_after == 3.2
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("42501", NotAllowedError), ("57014", DatabaseUnavailableError), ("40001", DatabaseUnavailableError)],
+)
+async def test_what_postgres_itself_refuses(
+    gateway: PostgresGateway, database: Database, code: str, expected: type[OrbitError]
+) -> None:
+    await raising(database, f"raise exception 'what' using errcode = '{code}'")
+    with pytest.raises(expected) as refusal:
+        await gateway.call("get_run", {})
+    assert refusal.value.detail == "what"
+    assert refusal.value.hint
+
+
+async def test_an_answer_for_http_that_cannot_be_read_is_left_as_it_is(
+    gateway: PostgresGateway, database: Database
+) -> None:
+    await raising(database, "raise sqlstate 'PGRST' using message = 'no json'")
+    with pytest.raises(asyncpg.PostgresError, match="no json"):
+        await gateway.call("get_run", {})
 
 
 async def test_the_codes_as_the_functions_raise_them(gateway: PostgresGateway) -> None:
