@@ -327,4 +327,6 @@ comment on function orbit.list_dead_letters is 'Tests that were given up, the ne
 grant execute on function orbit_private.scope_of, orbit_private.limit_of to authenticated, service_role;
 grant execute on function orbit.list_metrics, orbit.list_run_history, orbit.list_failures, orbit.list_dead_letters to authenticated, service_role;
 
+select orbit_private.audited('orbit.dead_letters', 'dead_letter');
+
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -172,7 +172,7 @@ async def test_the_functions_that_take_a_run_are_all_looked_at(queue: Queue) -> 
     found = await queue.connection.fetch(
         "select p.proname from pg_proc p where p.pronamespace = 'orbit'::regnamespace"
         " and has_function_privilege('authenticated', p.oid, 'execute')"
-        " and obj_description(p.oid, 'pg_proc') ~ '\\{run_id[,}]'"
+        " and obj_description(p.oid, 'pg_proc') ~ '(^|[^[])\\{run_id[,}]'"
     )
     assert {row["proname"] for row in found} == set(REQUESTS)
 

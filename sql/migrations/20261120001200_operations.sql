@@ -1,0 +1,618 @@
+-- Operations: when runs start by themselves, who hears of them, who may start them from outside, and who executes them.
+--
+--   schedules                               when a suite is run
+--   notification_channels ── notification_outbox   who is told of what, and what has still to be told
+--   trigger_tokens                          what a pipeline shows to start runs of a project
+--   workers (view)                          who executes
+
+-- Schedules ----------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.cron_problem(p_cron text)
+returns text language plpgsql immutable set search_path = '' as $$
+-- Five fields of lists of *, a, a-b, each perhaps /step; months and days also by their English names, 7 is Sunday as well as 0.
+declare
+  v_fields text[] := regexp_split_to_array(trim(lower(p_cron)), '\s+');
+  v_names text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
+  v_low int[] := array[0, 0, 1, 1, 0]; v_high int[] := array[59, 23, 31, 12, 7];
+  v_text text; v_part text; v_match text[]; v_from int; v_to int; v_days int[] := '{}'; v_months int[] := '{}';
+begin
+  if p_cron is null or cardinality(v_fields) <> 5 then
+    return 'a cron expression has five fields: minute, hour, day of month, month, day of week';
+  end if;
+  for f in 1 .. 5 loop
+    v_text := v_fields[f];
+    if f = 4 then
+      for i in 1 .. 12 loop v_text := regexp_replace(v_text, '\m' || (array['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'])[i] || '\M', i::text, 'g'); end loop;
+    elsif f = 5 then
+      for i in 0 .. 6 loop v_text := regexp_replace(v_text, '\m' || (array['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'])[i + 1] || '\M', i::text, 'g'); end loop;
+    end if;
+    foreach v_part in array string_to_array(v_text, ',') loop
+      v_match := regexp_match(v_part, '^(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?$');
+      if v_match is null then
+        return format('%s cannot be %s', v_names[f], left(v_fields[f], 40));
+      end if;
+      v_from := coalesce(v_match[1]::int, v_low[f]);
+      v_to := coalesce(v_match[2]::int, case when v_match[1] is null or v_match[3] is not null then v_high[f] else v_from end);
+      if v_from < v_low[f] or v_to > v_high[f] or v_from > v_to or v_match[3]::int < 1 then
+        return format('%s cannot be %s: it goes from %s to %s', v_names[f], left(v_fields[f], 40), v_low[f], v_high[f]);
+      end if;
+      if f = 3 then v_days := v_days || v_from; elsif f = 4 then v_months := v_months || array(select generate_series(v_from, v_to, coalesce(v_match[3]::int, 1))); end if;
+    end loop;
+  end loop;
+  -- 31 April never comes. A day of the week beside it does: either of the two then suffices.
+  if left(v_fields[5], 1) = '*' and not exists (
+       select from unnest(v_days) d cross join unnest(v_months) m where d <= (array[31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]) then
+    return format('day %s of month %s never comes', left(v_fields[3], 40), left(v_fields[4], 40));
+  end if;
+  return null;
+end $$;
+comment on function orbit_private.cron_problem is 'What is wrong with a cron expression, in a sentence; null where nothing is.';
+
+create table orbit.schedules (
+  id uuid primary key default gen_random_uuid(),
+  project_id uuid not null references orbit.projects (id) on delete cascade,
+  suite_id uuid not null references orbit.test_suites (id) on delete cascade,
+  environment_id uuid references orbit.environments (id) on delete cascade,
+  name text not null,
+  kind text not null,
+  cron text,
+  every interval,
+  at timestamptz,
+  time_zone text not null default 'UTC',
+  missed text not null default 'once',
+  paused boolean not null default false,
+  options jsonb not null default '{}',
+  next_run_at timestamptz,
+  last_run_at timestamptz,
+  last_run_id uuid references orbit.test_runs (id) on delete set null,
+  created_by uuid references orbit.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint schedules_project_id_name_key unique (project_id, name),
+  constraint schedules_name_check check (length(name) between 1 and 200),
+  constraint schedules_kind_check check (kind in ('cron', 'interval', 'once')),
+  constraint schedules_kind_has_its_time_check check (
+    (kind = 'cron') = (cron is not null) and (kind = 'interval') = (every is not null) and (kind = 'once') = (at is not null)),
+  constraint schedules_cron_check check (cron is null or orbit_private.cron_problem(cron) is null),
+  constraint schedules_every_check check (every between interval '1 minute' and interval '366 days'),
+  constraint schedules_time_zone_check check (time_zone ~ '^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$'),
+  constraint schedules_missed_check check (missed in ('skip', 'once', 'all')),
+  constraint schedules_options_check check (jsonb_typeof(options) = 'object'),
+  constraint schedules_paused_has_no_next_check check (not paused or next_run_at is null)
+);
+create index idx_schedules_next_run_at on orbit.schedules (next_run_at) where not paused;
+create index idx_schedules_suite_id on orbit.schedules (suite_id);
+create index idx_schedules_environment_id on orbit.schedules (environment_id);
+create index idx_schedules_last_run_id on orbit.schedules (last_run_id);
+create index idx_schedules_created_by on orbit.schedules (created_by);
+comment on table orbit.schedules is 'When a suite is run by itself. Saved by people; next_run_at and last_run_at are the engine''s, which starts the runs.';
+comment on column orbit.schedules.id is 'Drawn at random.';
+comment on column orbit.schedules.project_id is 'The suite''s project.';
+comment on column orbit.schedules.suite_id is 'What is run: its latest version at the time.';
+comment on column orbit.schedules.environment_id is 'Where; null: without an environment. With the environment goes the schedule: it must not run against something else.';
+comment on column orbit.schedules.name is 'What people call it; one of its name in a project.';
+comment on column orbit.schedules.kind is 'cron, interval or once; it says which of the next three is set.';
+comment on column orbit.schedules.cron is 'Five fields, read in time_zone: minute, hour, day of month, month, day of week.';
+comment on column orbit.schedules.every is 'From one start to the next, a minute to 366 days.';
+comment on column orbit.schedules.at is 'The one time at which it runs.';
+comment on column orbit.schedules.time_zone is 'A name of the IANA database: Europe/Paris. A cron expression means that place''s clocks, summer time included.';
+comment on column orbit.schedules.missed is 'What is made up for when nobody was there to start it: skip nothing of it, once for all of it, or all of it.';
+comment on column orbit.schedules.paused is 'It starts nothing until resumed.';
+comment on column orbit.schedules.options is 'What else start_run takes: selection, variables, concurrency, fail_fast, timeout, priority. No secrets: those belong to the environment.';
+comment on column orbit.schedules.next_run_at is 'When it is due next. Null until the engine has reckoned it after a change, while paused, and when it will not run any more.';
+comment on column orbit.schedules.last_run_at is 'When it last started a run; null: never.';
+comment on column orbit.schedules.last_run_id is 'That run; null also where it is gone.';
+comment on column orbit.schedules.created_by is 'Who made it; null for administrative roles, or where the account is gone.';
+comment on column orbit.schedules.created_at is 'When it was made.';
+comment on column orbit.schedules.updated_at is 'When somebody last changed it.';
+
+-- Notifications ----------------------------------------------------------------------------------------------------------------
+
+create table orbit.notification_channels (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
+  name text not null,
+  kind text not null,
+  recipients text[] not null default '{}',
+  url text,
+  secret_id uuid references orbit_private.secret (id) on delete set null,
+  events text[] not null default '{run_completed}',
+  only_failures boolean not null default true,
+  enabled boolean not null default true,
+  created_by uuid references orbit.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint notification_channels_project_id_name_key unique (project_id, name),
+  constraint notification_channels_name_check check (length(name) between 1 and 200),
+  constraint notification_channels_kind_check check (kind in ('slack', 'email', 'webhook')),
+  constraint notification_channels_email_check check ((kind = 'email') = (cardinality(recipients) > 0) and cardinality(recipients) <= 50),
+  constraint notification_channels_webhook_check check ((kind = 'webhook') = (url is not null) and url ~ '^https?://[^\s@/]+(/\S*)?$'),
+  constraint notification_channels_email_has_no_secret_check check (kind <> 'email' or secret_id is null),
+  constraint notification_channels_events_check check (cardinality(events) > 0 and events <@ array[
+    'test_started', 'test_completed', 'test_failed', 'run_completed', 'flaky_test_detected', 'performance_degradation'])
+);
+create index idx_notification_channels_organization_id on orbit.notification_channels (organization_id);
+create index idx_notification_channels_secret_id on orbit.notification_channels (secret_id);
+create index idx_notification_channels_created_by on orbit.notification_channels (created_by);
+comment on table orbit.notification_channels is 'Who is told of what happens in a project, and by which way.';
+comment on column orbit.notification_channels.id is 'Drawn at random.';
+comment on column orbit.notification_channels.organization_id is 'The project''s organisation.';
+comment on column orbit.notification_channels.project_id is 'Whose events.';
+comment on column orbit.notification_channels.name is 'What people call it; one of its name in a project.';
+comment on column orbit.notification_channels.kind is 'slack, email or webhook.';
+comment on column orbit.notification_channels.recipients is 'Addresses of e-mail, up to 50; empty for other kinds.';
+comment on column orbit.notification_channels.url is 'Where a webhook is sent, without user or password; null for other kinds.';
+comment on column orbit.notification_channels.secret_id is 'Sealed for channel:<project''s slug>:<name>: the address that Slack gave out, which is a secret as a whole, or the key with which a webhook is signed. Null: none.';
+comment on column orbit.notification_channels.events is 'Of what it is told.';
+comment on column orbit.notification_channels.only_failures is 'Of runs and tests only those that did not pass.';
+comment on column orbit.notification_channels.enabled is 'False: nobody is told, and what waits stays.';
+comment on column orbit.notification_channels.created_by is 'Who made it; null for administrative roles, or where the account is gone.';
+comment on column orbit.notification_channels.created_at is 'When it was made.';
+comment on column orbit.notification_channels.updated_at is 'When somebody last changed it.';
+create trigger "500_drop_secret" after delete on orbit.notification_channels
+  referencing old table as gone for each statement execute function orbit_private.tg_drop_secret();
+
+create table orbit.notification_outbox (
+  id bigint primary key generated always as identity,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
+  channel_id uuid not null references orbit.notification_channels (id) on delete cascade,
+  event text not null,
+  run_id uuid references orbit.test_runs (id) on delete cascade,
+  payload jsonb not null,
+  status text not null default 'waiting',
+  attempts smallint not null default 0,
+  due_at timestamptz not null default now(),
+  last_error text,
+  created_at timestamptz not null default now(),
+  ended_at timestamptz,
+  constraint notification_outbox_status_check check (status in ('waiting', 'sent', 'given_up')),
+  constraint notification_outbox_ended_check check ((status = 'waiting') = (ended_at is null)),
+  constraint notification_outbox_event_check check (event in (
+    'test_started', 'test_completed', 'test_failed', 'run_completed', 'flaky_test_detected', 'performance_degradation')),
+  constraint notification_outbox_attempts_check check (attempts >= 0)
+);
+create index idx_notification_outbox_due_at on orbit.notification_outbox (due_at) where status = 'waiting';
+create index idx_notification_outbox_project_id on orbit.notification_outbox (project_id, created_at desc);
+create index idx_notification_outbox_channel_id on orbit.notification_outbox (channel_id);
+create index idx_notification_outbox_run_id on orbit.notification_outbox (run_id);
+comment on table orbit.notification_outbox is 'What has to be told, and what was. Filled in the transaction of what happened; runners deliver it.';
+comment on column orbit.notification_outbox.id is 'In the order of writing.';
+comment on column orbit.notification_outbox.project_id is 'The channel''s project.';
+comment on column orbit.notification_outbox.channel_id is 'By which way.';
+comment on column orbit.notification_outbox.event is 'What happened.';
+comment on column orbit.notification_outbox.run_id is 'In which run; null where it was in none.';
+comment on column orbit.notification_outbox.payload is 'What is told, before it is worded for the channel; secrets are masked.';
+comment on column orbit.notification_outbox.status is 'waiting, sent, or given_up after the last attempt.';
+comment on column orbit.notification_outbox.attempts is 'How often it was tried.';
+comment on column orbit.notification_outbox.due_at is 'Not to be tried before.';
+comment on column orbit.notification_outbox.last_error is 'What the last attempt met; null: nothing yet.';
+comment on column orbit.notification_outbox.created_at is 'When it happened.';
+comment on column orbit.notification_outbox.ended_at is 'When it was sent or given up.';
+
+-- Trigger tokens -----------------------------------------------------------------------------------------------------------------
+
+create table orbit.trigger_tokens (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  project_id uuid not null references orbit.projects (id) on delete cascade,
+  name text not null,
+  prefix text not null,
+  hash bytea not null,
+  created_by uuid references orbit.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  last_used_at timestamptz,
+  revoked_at timestamptz,
+  revoked_by uuid references orbit.users (id) on delete set null,
+  constraint trigger_tokens_hash_key unique (hash),
+  constraint trigger_tokens_hash_check check (length(hash) = 32),
+  constraint trigger_tokens_name_check check (length(name) between 1 and 200),
+  constraint trigger_tokens_prefix_check check (prefix ~ '^orbit_[0-9a-f]{8}$'),
+  constraint trigger_tokens_expires_after_creation_check check (expires_at > created_at),
+  constraint trigger_tokens_revoked_check check (revoked_by is null or revoked_at is not null)
+);
+-- One living token of a name; what was revoked stays as history.
+create unique index trigger_tokens_living_key on orbit.trigger_tokens (project_id, name) where revoked_at is null;
+create index idx_trigger_tokens_project_id on orbit.trigger_tokens (project_id, created_at desc);
+create index idx_trigger_tokens_organization_id on orbit.trigger_tokens (organization_id);
+create index idx_trigger_tokens_created_by on orbit.trigger_tokens (created_by);
+create index idx_trigger_tokens_revoked_by on orbit.trigger_tokens (revoked_by);
+comment on table orbit.trigger_tokens is 'What a pipeline shows to start runs of a project. The token itself is answered once, when it is made, and kept nowhere.';
+comment on column orbit.trigger_tokens.id is 'Drawn at random.';
+comment on column orbit.trigger_tokens.organization_id is 'The project''s organisation.';
+comment on column orbit.trigger_tokens.project_id is 'Of which project it starts runs.';
+comment on column orbit.trigger_tokens.name is 'Where it is used: github-actions.';
+comment on column orbit.trigger_tokens.prefix is 'Its first 14 characters, by which it is recognised.';
+comment on column orbit.trigger_tokens.hash is 'SHA-256 of the token. It holds 224 random bits, which need no slower hash. Not readable by clients.';
+comment on column orbit.trigger_tokens.created_by is 'Who made it; null for administrative roles, or where the account is gone.';
+comment on column orbit.trigger_tokens.created_at is 'When it was made.';
+comment on column orbit.trigger_tokens.expires_at is 'Until when it holds; null: until it is revoked.';
+comment on column orbit.trigger_tokens.last_used_at is 'When it was last shown, to the minute; null: never.';
+comment on column orbit.trigger_tokens.revoked_at is 'When it was taken back.';
+comment on column orbit.trigger_tokens.revoked_by is 'Who took it back.';
+
+-- Workers ----------------------------------------------------------------------------------------------------------------------------
+
+-- Definer: workers and jobs are nobody's rows. Workers are shared by tenants, and their names tell of machines: who is not
+-- trusted sees that a worker is there and what it can do, and its name and version only while it has a test of theirs.
+create function orbit_private.visible_workers()
+returns table (id bigint, name text, version text, capabilities text[], slots int, running int, started_at timestamptz, seen_at timestamptz)
+language plpgsql stable security definer set search_path = '' as $$
+declare v_trusted boolean := orbit_private.caller_is_trusted();
+begin
+  return query
+    with mine as materialized (
+      select j.worker_id, count(*)::int as running
+        from orbit.test_runs r join orbit_private.run_progress p on p.queue_no = r.queue_no and p.running > 0
+        join orbit_private.job j on j.id >= r.queue_no << 20 and j.id < (r.queue_no + 1) << 20 and j.state = 2
+        where v_trusted or r.project_id = any (array(select orbit_private.my_project_ids()))
+        group by j.worker_id)
+    select w.id, case when v_trusted or m.running > 0 then w.name end, case when v_trusted or m.running > 0 then w.version end,
+           w.capabilities, w.slots, coalesce(m.running, 0), w.started_at, w.seen_at
+      from orbit_private.worker w left join mine m on m.worker_id = w.id
+      where v_trusted or exists (select orbit_private.my_project_ids());
+end $$;
+comment on function orbit_private.visible_workers is 'See orbit.workers.';
+grant execute on function orbit_private.visible_workers to authenticated, service_role;
+
+create view orbit.workers with (security_invoker = true) as select * from orbit_private.visible_workers();
+comment on view orbit.workers is 'Workers that are alive, as far as the reader may know: they are shared by tenants.';
+comment on column orbit.workers.id is 'As in results; a worker that comes back has another.';
+comment on column orbit.workers.name is 'Null unless it has a test of the reader''s at this moment: names tell of machines.';
+comment on column orbit.workers.version is 'Of Orbit; null as the name is.';
+comment on column orbit.workers.capabilities is 'What it can execute.';
+comment on column orbit.workers.slots is 'How many tests it runs at once.';
+comment on column orbit.workers.running is 'How many it runs just now of projects that the reader sees.';
+comment on column orbit.workers.started_at is 'When it registered.';
+comment on column orbit.workers.seen_at is 'When it was last heard of; after some seconds of silence it is given up for lost.';
+
+-- RLS ----------------------------------------------------------------------------------------------------------------------------------
+
+alter table orbit.schedules enable row level security;
+alter table orbit.notification_channels enable row level security;
+alter table orbit.notification_outbox enable row level security;
+alter table orbit.trigger_tokens enable row level security;
+grant select on orbit.schedules, orbit.notification_channels, orbit.notification_outbox, orbit.workers to authenticated;
+grant select (id, organization_id, project_id, name, prefix, created_by, created_at, expires_at, last_used_at, revoked_at, revoked_by) on orbit.trigger_tokens to authenticated;
+grant all on orbit.schedules, orbit.notification_channels, orbit.notification_outbox, orbit.trigger_tokens to service_role;
+grant select on orbit.workers to service_role;
+create policy schedules_select on orbit.schedules for select to authenticated
+  using (project_id = any (array(select orbit_private.my_project_ids())));
+create policy notification_channels_select on orbit.notification_channels for select to authenticated
+  using (project_id = any (array(select orbit_private.my_project_ids())));
+create policy notification_outbox_select on orbit.notification_outbox for select to authenticated
+  using (project_id = any (array(select orbit_private.my_project_ids())));
+create policy trigger_tokens_select on orbit.trigger_tokens for select to authenticated
+  using (project_id = any (array(select orbit_private.my_project_ids())));
+
+-- Schedules: functions -----------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.schedule_of(p orbit.schedules)
+returns jsonb language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', p.id, 'project_id', p.project_id, 'name', p.name, 'suite_id', p.suite_id, 'suite', s.key, 'environment', e.name,
+    'kind', p.kind, 'cron', p.cron, 'every', extract(epoch from p.every)::float8, 'at', p.at, 'time_zone', p.time_zone, 'missed', p.missed,
+    'paused', p.paused, 'options', p.options, 'next_run_at', p.next_run_at, 'last_run_at', p.last_run_at, 'last_run_id', p.last_run_id)
+  from orbit.test_suites s left join orbit.environments e on e.id = p.environment_id where s.id = p.suite_id
+$$;
+comment on function orbit_private.schedule_of is 'A schedule as callers see it; `every` in seconds.';
+
+-- Definer: it writes a table that callers may only read, after require().
+create function orbit_private.save_schedule(p_request jsonb, p_now timestamptz default now())
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  v_project orbit.projects; v_name text := orbit_private.required(p_request, 'name'); v_suite text := orbit_private.required(p_request, 'suite');
+  v_kind text := orbit_private.required(p_request, 'kind'); v_zone text := coalesce(p_request ->> 'time_zone', 'UTC');
+  v_options jsonb := coalesce(nullif(p_request -> 'options', 'null'), '{}'); v_paused boolean := coalesce((p_request ->> 'paused')::boolean, false);
+  v_every float8 := (p_request ->> 'every')::float8; v_at timestamptz := (p_request ->> 'at')::timestamptz;
+  v_problem text; v_suite_id uuid; v_environment_id uuid; v_old orbit.schedules; v_schedule orbit.schedules;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name', 'suite', 'environment', 'kind', 'cron', 'every', 'at', 'time_zone',
+    'missed', 'paused', 'options']);
+  v_project := orbit_private.project_of(p_request);
+  select s.id into v_suite_id from orbit.test_suites s where s.project_id = v_project.id and s.key = v_suite and s.archived_at is null;
+  if not found then
+    perform orbit_private.refuse('OR002', format('no suite %s in project %s', left(v_suite, 200), v_project.slug), '', 'Save the suite before its schedule.');
+  end if;
+  perform orbit_private.require('schedule.write', 'suite', v_suite_id);
+  if p_request ->> 'environment' is not null then
+    select e.id into v_environment_id from orbit.environments e where e.project_id = v_project.id and e.name = p_request ->> 'environment';
+    if not found then
+      perform orbit_private.refuse('OR002', format('no environment %s in project %s', left(p_request ->> 'environment', 200), v_project.slug), '', 'Save the environment before the schedule.');
+    end if;
+  end if;
+  v_problem := case
+    when v_kind not in ('cron', 'interval', 'once') then format('a schedule is never %s', left(v_kind, 40))
+    when (v_kind = 'cron') <> (p_request ->> 'cron' is not null) or (v_kind = 'interval') <> (v_every is not null) or (v_kind = 'once') <> (v_at is not null)
+      then format('a schedule of kind %s has %s, and no other time', v_kind, case v_kind when 'cron' then 'cron' when 'interval' then 'every' else 'at' end)
+    when v_kind = 'cron' then orbit_private.cron_problem(p_request ->> 'cron')
+    when v_every not between 60 and 31622400 then 'every is from 60 seconds to 366 days'
+    -- Paused, it may stay as a record of when it was.
+    when v_at <= p_now and not v_paused then format('at is over: %s', v_at)
+    end;
+  if v_problem is null and not exists (
+       select from pg_catalog.pg_timezone_names z where z.name = v_zone and z.name ~ '^[A-Z]' and z.name not in ('Factory')) then
+    v_problem := format('there is no time zone %s', left(v_zone, 60));
+  end if;
+  if v_problem is null then
+    select format('options cannot have %s', left(min(k), 60)) into v_problem from jsonb_object_keys(v_options) k
+      where k not in ('selection', 'variables', 'concurrency', 'fail_fast', 'timeout', 'priority') having count(*) > 0;
+  end if;
+  if v_problem is not null then
+    perform orbit_private.refuse('OR001', v_problem, '', 'kind: cron (cron: "0 6 * * mon-fri"), interval (every: seconds) or once (at: a time); time_zone: an IANA name.');
+  end if;
+  if coalesce(p_request ->> 'missed', 'once') not in ('skip', 'once', 'all') then
+    perform orbit_private.refuse('OR001', format('missed is never %s', left(p_request ->> 'missed', 40)), '', 'missed is one of skip, once, all.');
+  end if;
+
+  select * into v_old from orbit.schedules c where c.project_id = v_project.id and c.name = v_name for no key update;
+  if found then
+    perform orbit_private.require('schedule.write', 'suite', v_old.suite_id);
+  end if;
+  insert into orbit.schedules as c (project_id, suite_id, environment_id, name, kind, cron, every, at, time_zone, missed, paused, options, created_by)
+    values (v_project.id, v_suite_id, v_environment_id, v_name, v_kind, p_request ->> 'cron', make_interval(secs => v_every), v_at, v_zone,
+            coalesce(p_request ->> 'missed', 'once'), v_paused, v_options, (select u.id from orbit.users u where u.id = (select auth.uid())))
+    on conflict (project_id, name) do update set suite_id = excluded.suite_id, environment_id = excluded.environment_id, kind = excluded.kind,
+      cron = excluded.cron, every = excluded.every, at = excluded.at, time_zone = excluded.time_zone, missed = excluded.missed, paused = excluded.paused,
+      options = excluded.options, updated_at = p_now,
+      -- To be reckoned anew where the times changed, and after a pause.
+      next_run_at = case when not excluded.paused and (c.kind, c.cron, c.every, c.at, c.time_zone) is not distinct from
+                           (excluded.kind, excluded.cron, excluded.every, excluded.at, excluded.time_zone) then c.next_run_at end
+    returning * into v_schedule;
+  return orbit_private.schedule_of(v_schedule);
+exception when data_exception or check_violation or not_null_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit_private.save_schedule is 'See orbit.save_schedule.';
+
+create function orbit.save_schedule(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.save_schedule(p_request) $$;
+comment on function orbit.save_schedule is 'Makes the schedule of that name, or puts this in its place: {organization?, project?, name, suite (key), environment?, kind: cron | interval | once, cron? ("0 6 * * mon-fri"), every? (seconds), at?, time_zone? = UTC, missed? = once (skip | once | all), paused? = false, options?: {selection?, variables?, concurrency?, fail_fast?, timeout?, priority?}}. Answers the schedule; next_run_at is null until the engine has reckoned it. OR001 malformed, OR002, OR003 without schedule.write.';
+
+create function orbit.list_schedules(p_request jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+declare v_scope uuid[] := orbit_private.scope_of(p_request); v_rows jsonb;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'limit']);
+  select coalesce(jsonb_agg(orbit_private.schedule_of(c) order by c.name, c.id), '[]') into v_rows from (
+    select s.* from orbit.schedules s where v_scope is null or s.project_id = any (v_scope) order by s.name, s.id limit orbit_private.limit_of(p_request)) c;
+  return v_rows;
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit.list_schedules is 'Schedules by name: {organization?, project?, limit? = 50, at most 1000} → [{id, project_id, name, suite_id, suite, environment, kind, cron, every, at, time_zone, missed, paused, options, next_run_at, last_run_at, last_run_id}].';
+
+-- Definer: as save_schedule.
+create function orbit_private.delete_schedule(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_schedule orbit.schedules;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name']);
+  v_project := orbit_private.project_of(p_request);
+  select * into v_schedule from orbit.schedules c where c.project_id = v_project.id and c.name = v_name for update;
+  if not found then
+    perform orbit_private.refuse('OR002', format('no schedule %s in project %s', left(v_name, 200), v_project.slug), '', 'See which there are: orbit.list_schedules.');
+  end if;
+  perform orbit_private.require('schedule.write', 'suite', v_schedule.suite_id);
+  delete from orbit.schedules c where c.id = v_schedule.id;
+  return jsonb_build_object('deleted', v_schedule.id);
+end $$;
+comment on function orbit_private.delete_schedule is 'See orbit.delete_schedule.';
+
+create function orbit.delete_schedule(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.delete_schedule(p_request) $$;
+comment on function orbit.delete_schedule is 'Deletes a schedule: {organization?, project?, name} → {deleted: id}. Runs that it started stay. OR002, OR003 without schedule.write.';
+
+-- Channels: functions --------------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.channel_of(p orbit.notification_channels)
+returns jsonb language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', p.id, 'project_id', p.project_id, 'name', p.name, 'kind', p.kind, 'recipients', p.recipients, 'url', p.url,
+    'has_secret', p.secret_id is not null, 'events', p.events, 'only_failures', p.only_failures, 'enabled', p.enabled)
+$$;
+comment on function orbit_private.channel_of is 'A channel as callers see it: without its secret.';
+
+-- Definer: it writes tables that callers may only read, and secrets, after require().
+create function orbit_private.save_channel(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  v_name text := orbit_private.required(p_request, 'name'); v_kind text := orbit_private.required(p_request, 'kind'); v_project orbit.projects;
+  v_old orbit.notification_channels; v_channel orbit.notification_channels; v_secret_id uuid; v_problem text;
+  v_recipients text[] := array(select jsonb_array_elements_text(coalesce(nullif(p_request -> 'recipients', 'null'), '[]')));
+  v_events text[] := array(select jsonb_array_elements_text(coalesce(nullif(p_request -> 'events', 'null'), '["run_completed"]')));
+  v_known text[] := array['test_started', 'test_completed', 'test_failed', 'run_completed', 'flaky_test_detected', 'performance_degradation'];
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name', 'kind', 'recipients', 'url', 'secret', 'secret_key', 'events', 'only_failures', 'enabled']);
+  v_project := orbit_private.project_of(p_request);
+  perform orbit_private.require('channel.write', 'project', v_project.id);
+  select * into v_old from orbit.notification_channels c where c.project_id = v_project.id and c.name = v_name for no key update;
+  v_problem := case
+    when v_kind not in ('slack', 'email', 'webhook') then format('a channel is never %s', left(v_kind, 40))
+    when (v_kind = 'email') <> (cardinality(v_recipients) > 0) then 'recipients are given for e-mail, and for nothing else'
+    when cardinality(v_recipients) > 50 then 'there are at most 50 recipients'
+    when exists (select from unnest(v_recipients) r where r !~ '^[^\s@,;<>]+@[^\s@,;<>]+$') then 'a recipient is no address of e-mail'
+    when (v_kind = 'webhook') <> (p_request ->> 'url' is not null) then 'url is given for webhooks, and for nothing else'
+    when p_request ->> 'url' !~ '^https?://[^\s@/]+(/\S*)?$' then 'url is no address of a webhook: https://…, without user and password'
+    when v_kind = 'email' and p_request ->> 'secret' is not null then 'e-mail takes no secret'
+    when v_kind = 'slack' and p_request ->> 'secret' is null and (v_old.secret_id is null or v_old.kind <> 'slack') then 'secret is missing: the address that Slack gave out for this channel'
+    when not v_events <@ v_known or cardinality(v_events) = 0 then format('events are of %s', array_to_string(v_known, ', '))
+    end;
+  if v_problem is not null then
+    perform orbit_private.refuse('OR001', v_problem, '', 'kind: slack (secret: its address), email (recipients) or webhook (url, and perhaps secret: the key that signs).');
+  end if;
+  -- Not mentioned, the secret stays; of another kind it would mean something else.
+  v_secret_id := case when v_old.kind = v_kind then v_old.secret_id end;
+  if p_request ->> 'secret' is not null then
+    v_secret_id := orbit_private.put_secret(v_project.organization_id, format('channel:%s:%s', v_project.slug, v_name), p_request -> 'secret', v_old.secret_id,
+                                            p_request ->> 'secret_key');
+  elsif v_secret_id is null then
+    perform orbit_private.drop_secret(v_old.secret_id);
+  end if;
+  insert into orbit.notification_channels as c (organization_id, project_id, name, kind, recipients, url, secret_id, events, only_failures, enabled, created_by)
+    values (v_project.organization_id, v_project.id, v_name, v_kind, v_recipients, p_request ->> 'url', v_secret_id, v_events,
+            coalesce((p_request ->> 'only_failures')::boolean, true), coalesce((p_request ->> 'enabled')::boolean, true),
+            (select u.id from orbit.users u where u.id = (select auth.uid())))
+    on conflict (project_id, name) do update set kind = excluded.kind, recipients = excluded.recipients, url = excluded.url, secret_id = excluded.secret_id,
+      events = excluded.events, only_failures = excluded.only_failures, enabled = excluded.enabled, updated_at = now()
+    returning * into v_channel;
+  return orbit_private.channel_of(v_channel);
+exception when data_exception or check_violation or not_null_violation then
+  -- The message of a failed cast may hold the secret.
+  perform orbit_private.malformed(sqlstate, 'a field is of another type');
+end $$;
+comment on function orbit_private.save_channel is 'See orbit.save_channel.';
+
+create function orbit.save_channel(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.save_channel(p_request) $$;
+comment on function orbit.save_channel is 'Makes the channel of that name, or puts this in its place: {organization?, project?, name, kind: slack | email | webhook, recipients? (e-mail), url? (webhook), secret? (Slack''s address, or the key that signs a webhook; sealed for channel:<project>:<name>, or in clear where the database has a key; not mentioned, it stays), secret_key?, events? = [run_completed], only_failures? = true, enabled? = true}. Answers the channel with has_secret. OR001, OR003 without channel.write, OR008 no key.';
+
+create function orbit.list_channels(p_request jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+declare v_scope uuid[] := orbit_private.scope_of(p_request); v_rows jsonb;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'limit']);
+  select coalesce(jsonb_agg(orbit_private.channel_of(c) order by c.name, c.id), '[]') into v_rows from (
+    select n.* from orbit.notification_channels n where v_scope is null or n.project_id = any (v_scope) order by n.name, n.id limit orbit_private.limit_of(p_request)) c;
+  return v_rows;
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit.list_channels is 'Channels by name: {organization?, project?, limit? = 50, at most 1000} → [{id, project_id, name, kind, recipients, url, has_secret, events, only_failures, enabled}].';
+
+-- Definer: as save_channel.
+create function orbit_private.delete_channel(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_id uuid;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name']);
+  v_project := orbit_private.project_of(p_request);
+  perform orbit_private.require('channel.write', 'project', v_project.id);
+  delete from orbit.notification_channels c where c.project_id = v_project.id and c.name = v_name returning c.id into v_id;
+  if not found then
+    perform orbit_private.refuse('OR002', format('no channel %s in project %s', left(v_name, 200), v_project.slug), '', 'See which there are: orbit.list_channels.');
+  end if;
+  return jsonb_build_object('deleted', v_id);
+end $$;
+comment on function orbit_private.delete_channel is 'See orbit.delete_channel.';
+
+create function orbit.delete_channel(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.delete_channel(p_request) $$;
+comment on function orbit.delete_channel is 'Deletes a channel with its secret and what still waits for it: {organization?, project?, name} → {deleted: id}. OR002, OR003 without channel.write.';
+
+-- Trigger tokens: functions ----------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.token_row(p orbit.trigger_tokens)
+returns jsonb language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', p.id, 'project_id', p.project_id, 'name', p.name, 'prefix', p.prefix, 'created_by', p.created_by,
+    'created_at', p.created_at, 'expires_at', p.expires_at, 'last_used_at', p.last_used_at, 'revoked_at', p.revoked_at)
+$$;
+comment on function orbit_private.token_row is 'A trigger token as callers see it: without its hash.';
+
+-- Definer: it writes a table that callers may only read, after require().
+create function orbit_private.create_trigger_token(p_request jsonb, p_now timestamptz default now())
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_row orbit.trigger_tokens; v_hex text; v_token text;
+  v_expires timestamptz := (p_request ->> 'expires_at')::timestamptz;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name', 'expires_at']);
+  v_project := orbit_private.project_of(p_request);
+  perform orbit_private.require('token.write', 'project', v_project.id);
+  if v_expires <= p_now then
+    perform orbit_private.refuse('OR001', format('expires_at is over: %s', v_expires));
+  end if;
+  -- 244 random bits of the server's strong generator, of which the prefix shows 32.
+  v_hex := encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex');
+  v_token := 'orbit_' || v_hex;
+  insert into orbit.trigger_tokens (organization_id, project_id, name, prefix, hash, created_by, created_at, expires_at)
+    values (v_project.organization_id, v_project.id, v_name, left(v_token, 14), sha256(convert_to(v_token, 'utf8')),
+            (select u.id from orbit.users u where u.id = (select auth.uid())), p_now, v_expires)
+    on conflict (project_id, name) where revoked_at is null do nothing returning * into v_row;
+  if v_row.id is null then
+    perform orbit_private.refuse('OR004', format('there is a token %s already', left(v_name, 200)), '', 'Revoke it first, or choose another name.');
+  end if;
+  return orbit_private.token_row(v_row) || jsonb_build_object('token', v_token);
+exception when data_exception or check_violation or not_null_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit_private.create_trigger_token is 'See orbit.create_trigger_token.';
+
+create function orbit.create_trigger_token(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.create_trigger_token(p_request) $$;
+comment on function orbit.create_trigger_token is 'Makes a token that starts runs of a project: {organization?, project?, name, expires_at?}. Answers it with `token`, this once. OR003 without token.write, OR004 where a living one has the name.';
+
+create function orbit.list_trigger_tokens(p_request jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+declare v_scope uuid[] := orbit_private.scope_of(p_request); v_rows jsonb;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'limit']);
+  select coalesce(jsonb_agg(to_jsonb(t) order by t.created_at desc, t.id), '[]') into v_rows from (
+    select k.id, k.project_id, k.name, k.prefix, k.created_by, k.created_at, k.expires_at, k.last_used_at, k.revoked_at
+      from orbit.trigger_tokens k where v_scope is null or k.project_id = any (v_scope) order by k.created_at desc limit orbit_private.limit_of(p_request)) t;
+  return v_rows;
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit.list_trigger_tokens is 'Trigger tokens, the newest first, revoked ones included: {organization?, project?, limit? = 50, at most 1000} → [{id, project_id, name, prefix, created_by, created_at, expires_at, last_used_at, revoked_at}].';
+
+-- Definer: as create_trigger_token.
+create function orbit_private.revoke_trigger_token(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_row orbit.trigger_tokens;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name']);
+  v_project := orbit_private.project_of(p_request);
+  perform orbit_private.require('token.write', 'project', v_project.id);
+  update orbit.trigger_tokens k set revoked_at = now(), revoked_by = (select u.id from orbit.users u where u.id = (select auth.uid()))
+    where k.project_id = v_project.id and k.name = v_name and k.revoked_at is null returning * into v_row;
+  if not found then
+    perform orbit_private.refuse('OR002', format('no living token %s in project %s', left(v_name, 200), v_project.slug), '', 'See which there are: orbit token list');
+  end if;
+  return orbit_private.token_row(v_row);
+end $$;
+comment on function orbit_private.revoke_trigger_token is 'See orbit.revoke_trigger_token.';
+
+create function orbit.revoke_trigger_token(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.revoke_trigger_token(p_request) $$;
+comment on function orbit.revoke_trigger_token is 'Takes a trigger token back, for good: {organization?, project?, name}. Answers it. OR002, OR003 without token.write.';
+
+-- Definer: a token is looked up by whoever shows it. Called by the Edge Functions as service_role.
+create function orbit_private.trigger_token_of(p_token text, p_now timestamptz default clock_timestamp())
+returns orbit.trigger_tokens language plpgsql security definer set search_path = '' as $$
+declare v_row orbit.trigger_tokens;
+begin
+  select * into v_row from orbit.trigger_tokens k where k.hash = sha256(convert_to(p_token, 'utf8'));
+  if v_row.id is null or v_row.revoked_at is not null or v_row.expires_at <= p_now then
+    -- Whoever shows a wrong one is not told why it is wrong.
+    perform orbit_private.refuse('OR003', 'the trigger token is not valid', '', 'It may be revoked or over: orbit token list says which hold.');
+  end if;
+  -- To the minute: a pipeline that starts a hundred runs must not wait for itself.
+  update orbit.trigger_tokens k set last_used_at = p_now
+    where k.id = v_row.id and (k.last_used_at is null or k.last_used_at < p_now - interval '1 minute');
+  return v_row;
+end $$;
+comment on function orbit_private.trigger_token_of is 'The token that somebody shows; OR003 unless it holds, OR006 where it is shown too often.';
+
+-- Workers: function ---------------------------------------------------------------------------------------------------------------------------
+
+create function orbit.list_workers(p_request jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  perform orbit_private.refuse_unknown(p_request, array[]::text[]);
+  return (select coalesce(jsonb_agg(to_jsonb(w) order by w.id), '[]') from orbit.workers w);
+end $$;
+comment on function orbit.list_workers is 'Workers that are alive: {} → [{id, name, version, capabilities, slots, running, started_at, seen_at}]. Workers are shared: name and version are null unless the worker has a test of yours, and running counts yours.';
+
+grant execute on function orbit_private.schedule_of, orbit_private.channel_of to authenticated, service_role;
+grant execute on function orbit_private.save_schedule, orbit_private.delete_schedule, orbit_private.save_channel, orbit_private.delete_channel,
+  orbit_private.create_trigger_token, orbit_private.revoke_trigger_token to authenticated, service_role;
+grant execute on function orbit.save_schedule, orbit.list_schedules, orbit.delete_schedule, orbit.save_channel, orbit.list_channels, orbit.delete_channel,
+  orbit.create_trigger_token, orbit.list_trigger_tokens, orbit.revoke_trigger_token, orbit.list_workers to authenticated, service_role;
+grant execute on function orbit_private.trigger_token_of to service_role;
+
+-- The engine's columns are none of what people change.
+select orbit_private.audited('orbit.schedules', 'schedule', p_left_out => '{next_run_at,last_run_at,last_run_id}');
+select orbit_private.audited('orbit.notification_channels', 'channel');
+select orbit_private.audited('orbit.trigger_tokens', 'trigger_token', p_masked => '{hash}', p_left_out => '{last_used_at}');
+
+revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;
