@@ -5,13 +5,15 @@
     server.stop()
 
 Inside is @supabase/lite under Deno (server.ts and its rooms). It listens on the loopback alone, answers nobody without one of its
-keys, and grants nothing: what a caller may do is what the database's policies say. It carries some 150 requests a second.
+keys, and grants nothing: what a caller may do is what the database's policies say. It carries some 150 requests a second. What it does
+not do as PostgREST: a JSON argument or column that is a bare true or false, functions with one unnamed parameter, integers beyond 2^53.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 from typing import IO, TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
@@ -33,7 +35,7 @@ _STOP_SECONDS = 10.0
 class RestServer:
     """One server process, bound to one database; it ends with `stop`, or with the program that started it, however that ends.
 
-    `schemas`: those that clients may name. `token_seconds`: for how long an access token is good. `log`: the file its standard
+    `schemas`: those that clients may name; `public` is meant where they name none. `token_seconds`: for how long an access token is good. `log`: the file its standard
     error is added to. `data_api`: where /rest/v1 is answered by a PostgREST, its address. Nothing happens before `start`.
     """
 
@@ -80,11 +82,13 @@ class RestServer:
 
         if self._process is not None and self._process.poll() is None:
             return self._url
+        command = self._command()
         packages = install(tell)
-        log = self._log.open("ab") if self._log else None
-        try:
-            process = self._process = subprocess.Popen(
-                self._command(),
+        # Kept until it answers: what it said last, where it does not.
+        with self._log.open("a+b") if self._log else tempfile.TemporaryFile("a+b") as log:
+            began = log.seek(0, os.SEEK_END)
+            self._process = subprocess.Popen(
+                command,
                 env={
                     "PATH": os.environ.get("PATH", ""),
                     "DENO_DIR": str(packages),
@@ -93,33 +97,36 @@ class RestServer:
                 },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=log or subprocess.DEVNULL,
+                stderr=log,
                 start_new_session=True,  # Ctrl-C at a terminal is ours to hear
             )
-        finally:
-            if log:
-                log.close()
+            line = self._tell_and_hear(self._process)
+            if not line:
+                self.stop()
+                log.seek(began)
+                raise EmbeddedPostgresError(
+                    "the REST server did not start",
+                    detail="\n".join(log.read().decode(errors="replace").strip().splitlines()[-8:]) or None,
+                    hint="see that the database can be reached",
+                )
+        self._url = f"http://127.0.0.1:{json.loads(line)['port']}"
+        return self._url
+
+    def _tell_and_hear(self, process: subprocess.Popen[bytes]) -> bytes:
+        """Gives it its configuration; the line it says when it answers, empty where it ended before."""
         told, said = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         # Over its input and not in its environment: there, other processes could read the password. The input stays open; its
         # end, which comes with ours, ends the server.
-        line = b""
         timer = threading.Timer(_START_SECONDS, process.kill)
         timer.start()
         try:
             told.write(json.dumps(self._config).encode() + b"\n")
             told.flush()
-            line = said.readline()
+            return said.readline()
         except BrokenPipeError:
-            pass  # it has ended already; said below
+            return b""
         finally:
             timer.cancel()
-        if not line:
-            self.stop()
-            raise EmbeddedPostgresError(
-                "the REST server did not start", detail=self._last_words(), hint="see that the database can be reached"
-            )
-        self._url = f"http://127.0.0.1:{json.loads(line)['port']}"
-        return self._url
 
     def stop(self) -> None:
         """Stop it and wait for its end; nothing where it does not run."""
@@ -166,8 +173,3 @@ class RestServer:
             "--allow-read",
             str(SOURCES / "server.ts"),
         ]
-
-    def _last_words(self) -> str | None:
-        if self._log is None or not self._log.exists():
-            return None
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-8:]) or None

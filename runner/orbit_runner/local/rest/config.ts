@@ -3,7 +3,7 @@
 
 export interface Config {
   dsn: string;
-  /** Schemas that may be named in Accept-Profile and Content-Profile; the first is the default. */
+  /** Schemas that may be named in Accept-Profile and Content-Profile; `public` is meant where none is. */
   schemas: string[];
   /** Signs and checks HS256 tokens. */
   jwtSecret: string;

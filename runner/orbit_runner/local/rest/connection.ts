@@ -5,13 +5,15 @@ import { sql } from "kysely";
 import type { Config } from "./config.ts";
 import { likePostgrest } from "./failures.ts";
 
-// lite hands timestamps out in Postgres' own notation, which clients do not read ("2026-01-01 10:00:00+00"), numeric as text,
-// and writes JSON twice: once by itself, once by the driver.
+// lite hands timestamps out in Postgres' own notation, which clients do not read ("2026-01-01 10:00:00+00"), and numeric as text.
 const iso = (text: string) => text.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
 const number = (text: string) => Number.isFinite(Number(text)) ? Number(text) : text;
-const once = (value: unknown) => typeof value === "string" && isJson(value) ? value : JSON.stringify(value);
 
-function isJson(text: string): boolean {
+// Auth makes JSON of objects itself, before the driver does so again. (A bare string that holds a JSON object is taken for one.)
+const once = (value: unknown) => typeof value === "string" && isMade(value) ? value : JSON.stringify(value);
+
+function isMade(text: string): boolean {
+  if (!/^\s*[[{]/.test(text)) return false;
   try {
     JSON.parse(text);
     return true;
@@ -51,12 +53,27 @@ export function connect(config: Config): Connection {
     const { role = "anon", uid, jwt } = variables?.auth ?? {};
     const claims = jwt && typeof jwt === "object" ? JSON.stringify(jwt) : "";
     await sql`select set_config('role', ${role || "anon"}, true), set_config('request.jwt.claim.sub', ${String(uid ?? "")}, true),
-      set_config('request.jwt.claim.role', ${role || "anon"}, true), set_config('request.jwt.claims', ${claims}, true)`.execute(db);
+      set_config('request.jwt.claim.role', ${role || "anon"}, true), set_config('request.jwt.claims', ${claims}, true)`.execute(
+      db,
+    );
   };
   connection.applyRpcRequestGucs = async (db: Connection, request: Connection) => {
     await sql`select set_config('response.status', '', true), set_config('response.headers', '', true),
       set_config('request.method', ${request.method}, true), set_config('request.path', ${request.path}, true),
       set_config('request.headers', ${JSON.stringify(request.requestHeaders ?? {})}, true)`.execute(db);
+  };
+
+  // Arguments of functions it makes JSON of too, unless their type is written as it does not know it: left to the driver then.
+  const introspect = connection.introspect.bind(connection);
+  const seen = new WeakSet();
+  connection.introspect = async (options: unknown) => {
+    const found = await introspect(options);
+    if (seen.has(found)) return found;
+    seen.add(found);
+    for (const called of found.functions ?? []) {
+      called.arg_types = called.arg_types.map((type: string) => /^jsonb?$/.test(type) ? `pg_catalog.${type}` : type);
+    }
+    return found;
   };
 
   const normalize = connection.normalizeDbError.bind(connection);

@@ -11,13 +11,15 @@ interface DatabaseError {
 const STATUS: [RegExp, number][] = [
   [/^(08|53)/, 503],
   [/^(0L|0P|28)/, 403],
+  [/^(23503|23505)$/, 409],
+  [/^25006$/, 405],
   [/^P0001$/, 400],
   [/^57P01$/, 503],
   [/^(09|25|2D|38|39|3B|40|54|55|57|58|F0|HV|P0|XX)/, 500],
 ];
 
 /** lite answers these rightly by itself. */
-const KNOWN = /^(PT|PGRST|42|22|21|23502|23503|23505|25006)/;
+const KNOWN = /^(PT|PGRST|42|22|21)/;
 
 /** What the driver says where there is no server to talk to. */
 const AWAY = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|CONNECT_TIMEOUT|CONNECTION_(CLOSED|ENDED|DESTROYED))$/;
@@ -43,9 +45,22 @@ function answer(status: number, code: string, message: string, details: string |
 /** lite prints every error whole; its values are nobody's business in a log. */
 export function printNoValues(): void {
   console.error = (...words: unknown[]) => {
-    const [first] = words;
-    const kind = first instanceof Error ? `${first.name} ${(first as { code?: string }).code ?? ""}` : "a failed request";
-    Deno.stderr.writeSync(new TextEncoder().encode(`${new Date().toISOString()} ${kind.trim()}\n`));
+    const line = `${new Date().toISOString()} a request failed: ${codeOf(words[0])}\n`;
+    Deno.stderr.writeSync(new TextEncoder().encode(line));
   };
-  console.log = console.info = console.warn = console.debug = () => {};
+  console.log =
+    console.info =
+    console.warn =
+    console.debug =
+      () => {};
+}
+
+function codeOf(error: unknown): string {
+  const { code, message, name } = (error ?? {}) as { code?: string; message?: string; name?: string };
+  if (code !== "PGRST") return String(code ?? name ?? "unknown");
+  try {
+    return String(JSON.parse(message ?? "").code);
+  } catch {
+    return code;
+  }
 }

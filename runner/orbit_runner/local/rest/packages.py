@@ -39,4 +39,9 @@ def _fetch(work: Path) -> Path:
         what="the REST server",
         called="npm package @supabase/lite and what it needs",
     )
+    # Deno files packages under the registry's address; what runs later knows only the public one.
+    (lite,) = (work / "deno/npm").glob("**/@supabase/lite")
+    public = work / "deno/npm/registry.npmjs.org"
+    if lite.parents[1] != public:
+        lite.parents[1].rename(public)
     return work / "deno"
