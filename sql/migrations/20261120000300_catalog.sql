@@ -58,7 +58,7 @@ create table orbit.test_cases (
 );
 create index idx_test_cases_suite_id on orbit.test_cases (suite_id);
 create index idx_test_cases_enabled on orbit.test_cases (suite_id, enabled) where archived_at is null;
-create index idx_test_cases_project_id on orbit.test_cases (project_id);
+create index idx_test_cases_project_id on orbit.test_cases (project_id, key);
 comment on table orbit.test_cases is 'One test of a suite; its history hangs on this row''s id.';
 comment on column orbit.test_cases.stable_key is 'The document''s id, or the key: what is matched when a suite is saved again.';
 comment on column orbit.test_cases.backoff is 'Seconds before the next attempt: initial, maximum, and the factor between attempts.';
@@ -205,6 +205,30 @@ begin
 end $$;
 comment on function orbit_private.refuse_cycle is 'OR010, naming one cycle, where tests wait for each other.';
 
+create function orbit_private.endpoint_tags(p_endpoints uuid[])
+returns table (id uuid, tags text[]) language sql volatile set search_path = '' as $$
+  select k.id, coalesce((select array_agg(distinct g.tag order by g.tag)
+      from orbit.test_request_configs r join orbit.test_cases c on c.id = r.test_case_id and c.archived_at is null
+      join orbit.test_suites s on s.id = c.suite_id cross join unnest(c.tags || s.tags) g (tag) where r.endpoint_id = k.id), '{}')
+    from (select distinct u from unnest(p_endpoints) u) k (id)
+$$;
+comment on function orbit_private.endpoint_tags is 'The tags that endpoints should have.';
+
+create function orbit_private.tag_endpoints(p_endpoints uuid[])
+returns void language plpgsql set search_path = '' set plan_cache_mode = force_custom_plan as $$
+-- Only what changes is written, and in one order: suites that share endpoints may be saved at once. What the other saver wrote is
+-- read after waiting for it.
+declare v_stale uuid[];
+begin
+  v_stale := array(select t.id from orbit_private.endpoint_tags(p_endpoints) t join orbit.api_endpoints e on e.id = t.id where e.tags is distinct from t.tags);
+  if v_stale = '{}' then
+    return;
+  end if;
+  perform from orbit.api_endpoints e where e.id = any (v_stale) order by e.id for no key update;
+  update orbit.api_endpoints e set tags = t.tags from orbit_private.endpoint_tags(v_stale) t where e.id = t.id and e.tags is distinct from t.tags;
+end $$;
+comment on function orbit_private.tag_endpoints is 'Gives endpoints the tags of the tests that call them, their suites'' included.';
+
 -- save_suite ---------------------------------------------------------------------------------------------------------------
 
 -- Definer: it writes tables that callers may only read, after ensure_project().
@@ -217,7 +241,7 @@ declare
   v_project orbit.projects;
   v_suite orbit.test_suites;
   v_version orbit.test_suite_versions;
-  v_keys text[]; v_names text[]; v_ids uuid[]; v_bad text; v_dependents int[]; v_required int[];
+  v_keys text[]; v_names text[]; v_ids uuid[]; v_bad text; v_dependents int[]; v_required int[]; v_endpoints uuid[];
 begin
   if jsonb_typeof(v_document -> 'tests') is distinct from 'array' or jsonb_array_length(v_document -> 'tests') = 0 then
     perform orbit_private.refuse('OR001', 'a suite has at least one test', '', 'document.tests is an array of tests, each with a key.');
@@ -280,6 +304,8 @@ begin
   update orbit.test_cases c set archived_at = now()
     where c.suite_id = v_suite.id and c.archived_at is null and c.id <> all (v_ids);
 
+  v_endpoints := array(select distinct r.endpoint_id from orbit.test_cases c join orbit.test_request_configs r on r.test_case_id = c.id
+                         where c.suite_id = v_suite.id and r.endpoint_id is not null);  -- before: what is called no more loses its tags
   insert into orbit.api_endpoints (project_id, method, path)
     select distinct v_project.id, upper(coalesce(t #>> '{request,method}', 'GET')), t #>> '{request,url}'
       from jsonb_array_elements(v_document -> 'tests') t where t #>> '{request,url}' is not null
@@ -327,10 +353,15 @@ begin
 
   insert into orbit.test_suite_versions (project_id, suite_id, number, digest, document, test_case_ids)
     values (v_project.id, v_suite.id, v_suite.latest_version + 1, v_digest, v_document, v_ids) returning * into v_version;
+  if p_request ? 'fixtures' then
+    perform orbit_private.use_fixtures(v_version, p_request -> 'fixtures');
+  end if;
   update orbit.test_suites s set
       name = coalesce(p_request ->> 'name', s.key), description = p_request ->> 'description', latest_version = v_version.number,
       tags = array(select jsonb_array_elements_text(coalesce(v_document -> 'tags', '[]'))), updated_at = now(), archived_at = null
     where s.id = v_suite.id;
+  perform orbit_private.tag_endpoints(v_endpoints || array(
+    select distinct r.endpoint_id from orbit.test_request_configs r where r.test_case_id = any (v_ids) and r.endpoint_id is not null));
   return jsonb_build_object('suite_id', v_suite.id, 'version_id', v_version.id, 'version', v_version.number,
     'tests', cardinality(v_ids), 'changed', true);
 exception when data_exception or check_violation or not_null_violation then
@@ -340,7 +371,7 @@ end $$;
 create function orbit.save_suite(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.save_suite(p_request) $$;
 comment on function orbit.save_suite is
-  'Saves a suite: {organization?, project?, key, name?, description?, document: {tests: [{key, request, …}], …}, dependencies: [{test, needs, kind}]}. Saving the same again changes nothing. Answers {suite_id, version_id, version, tests, changed}. OR001 malformed, OR003 not an editor, OR010 cycle.';
+  'Saves a suite: {organization?, project?, key, name?, description?, document: {tests: [{key, request, …}], …}, dependencies: [{test, needs, kind}], fixtures?: [{name, version, rows}] (the data sets its rows are from)}. Saving the same again changes nothing. Answers {suite_id, version_id, version, tests, changed}. OR001 malformed, OR003 not an editor, OR010 cycle.';
 grant execute on function orbit_private.save_suite to authenticated, service_role;
 grant execute on function orbit.save_suite to authenticated, service_role;
 
