@@ -17,6 +17,16 @@ create table orbit.test_suites (
 );
 create index idx_test_suites_organization_id on orbit.test_suites (organization_id);
 comment on table orbit.test_suites is 'A named set of tests that depend on each other.';
+comment on column orbit.test_suites.id is 'Drawn at random.';
+comment on column orbit.test_suites.organization_id is 'The project''s organisation.';
+comment on column orbit.test_suites.project_id is 'The project it tests.';
+comment on column orbit.test_suites.name is 'Its title, as people read it.';
+comment on column orbit.test_suites.description is 'What it is about; null: not said.';
+comment on column orbit.test_suites.tags is 'Words by which suites are found.';
+comment on column orbit.test_suites.latest_version is 'The number of the version that a run takes; 0 only while the first is being saved.';
+comment on column orbit.test_suites.created_at is 'When it was first saved.';
+comment on column orbit.test_suites.updated_at is 'When a version was last saved.';
+comment on column orbit.test_suites.archived_at is 'When it was taken out of lists; null: it is in them.';
 comment on column orbit.test_suites.key is 'Stable name: keeps the history when the suite''s title changes.';
 
 create table orbit.test_suite_versions (
@@ -32,6 +42,13 @@ create table orbit.test_suite_versions (
 );
 create index idx_test_suite_versions_project_id on orbit.test_suite_versions (project_id);
 comment on table orbit.test_suite_versions is 'What a suite said at a time; a run executes exactly one version.';
+comment on column orbit.test_suite_versions.id is 'Drawn at random.';
+comment on column orbit.test_suite_versions.project_id is 'The suite''s project.';
+comment on column orbit.test_suite_versions.suite_id is 'Of which suite.';
+comment on column orbit.test_suite_versions.number is 'From 1, without gaps.';
+comment on column orbit.test_suite_versions.digest is 'SHA-256 of the request that saved it, in hexadecimal: the same again makes no new version.';
+comment on column orbit.test_suite_versions.document is 'The suite as pydantic wrote it, templates unresolved.';
+comment on column orbit.test_suite_versions.created_at is 'When it was saved.';
 comment on column orbit.test_suite_versions.test_case_ids is 'In the order of the document: a job''s position is an index into it.';
 
 create table orbit.test_cases (
@@ -60,6 +77,20 @@ create index idx_test_cases_suite_id on orbit.test_cases (suite_id);
 create index idx_test_cases_enabled on orbit.test_cases (suite_id, enabled) where archived_at is null;
 create index idx_test_cases_project_id on orbit.test_cases (project_id, key);
 comment on table orbit.test_cases is 'One test of a suite; its history hangs on this row''s id.';
+comment on column orbit.test_cases.id is 'Drawn at random; results, metrics and failures refer to it.';
+comment on column orbit.test_cases.project_id is 'The suite''s project.';
+comment on column orbit.test_cases.suite_id is 'Of which suite.';
+comment on column orbit.test_cases.key is 'Its name in the suite, by which dependencies and captures mean it.';
+comment on column orbit.test_cases.name is 'Its title, as people read it.';
+comment on column orbit.test_cases.description is 'What it shows; null: not said.';
+comment on column orbit.test_cases.tags is 'Words by which a run selects tests.';
+comment on column orbit.test_cases.enabled is 'False: every run skips it.';
+comment on column orbit.test_cases.skip_reason is 'Why it is switched off; null while it is not.';
+comment on column orbit.test_cases.always is 'Clean-up: it waits for what it needs and runs however that ended.';
+comment on column orbit.test_cases.max_attempts is '1 and its retries, at most 21.';
+comment on column orbit.test_cases.created_at is 'When it was first saved.';
+comment on column orbit.test_cases.updated_at is 'When a version last changed it.';
+comment on column orbit.test_cases.archived_at is 'When a version of the suite left it out; null: it is in the latest.';
 comment on column orbit.test_cases.stable_key is 'The document''s id, or the key: what is matched when a suite is saved again.';
 comment on column orbit.test_cases.backoff is 'Seconds before the next attempt: initial, maximum, and the factor between attempts.';
 
@@ -74,6 +105,12 @@ create table orbit.api_endpoints (
 );
 create index idx_api_endpoints_tags on orbit.api_endpoints using gin (tags);
 comment on table orbit.api_endpoints is 'What the project''s tests call: a method and a path, templates unresolved.';
+comment on column orbit.api_endpoints.id is 'Drawn at random.';
+comment on column orbit.api_endpoints.project_id is 'The project whose tests call it.';
+comment on column orbit.api_endpoints.method is 'In capitals.';
+comment on column orbit.api_endpoints.path is 'As the tests write it: a path or a whole address, templates unresolved.';
+comment on column orbit.api_endpoints.tags is 'Tags of the tests that call it, each once.';
+comment on column orbit.api_endpoints.created_at is 'When a test first named it.';
 
 create table orbit.test_request_configs (
   test_case_id uuid primary key references orbit.test_cases (id) on delete cascade,
@@ -84,6 +121,10 @@ create table orbit.test_request_configs (
 create index idx_test_request_configs_project_id on orbit.test_request_configs (project_id);
 create index idx_test_request_configs_endpoint_id on orbit.test_request_configs (endpoint_id);
 comment on table orbit.test_request_configs is 'The request of a test, as its suite writes it.';
+comment on column orbit.test_request_configs.test_case_id is 'Which test.';
+comment on column orbit.test_request_configs.project_id is 'The test''s project.';
+comment on column orbit.test_request_configs.endpoint_id is 'What it calls; null where its address has gone.';
+comment on column orbit.test_request_configs.request is 'Method, url, headers, body and the rest, templates unresolved.';
 
 create table orbit.test_response_specs (
   test_case_id uuid primary key references orbit.test_cases (id) on delete cascade,
@@ -94,6 +135,11 @@ create table orbit.test_response_specs (
 );
 create index idx_test_response_specs_project_id on orbit.test_response_specs (project_id);
 comment on table orbit.test_response_specs is 'What a test expects of the answer and takes from it.';
+comment on column orbit.test_response_specs.test_case_id is 'Which test.';
+comment on column orbit.test_response_specs.project_id is 'The test''s project.';
+comment on column orbit.test_response_specs.expectations is 'What must hold, in order: [{…}].';
+comment on column orbit.test_response_specs.captures is 'What is taken from the answer, by name: {name: {…}}.';
+comment on column orbit.test_response_specs.poll is 'Until when the request is repeated, and how often; null: it is sent once.';
 
 create table orbit.test_dependencies (
   id uuid primary key default gen_random_uuid(),
@@ -108,6 +154,11 @@ create table orbit.test_dependencies (
 create index idx_test_dependencies_required_test_id on orbit.test_dependencies (required_test_id);
 create index idx_test_dependencies_project_id on orbit.test_dependencies (project_id);
 comment on table orbit.test_dependencies is 'Which test needs which: in order, for captured data, or for a token.';
+comment on column orbit.test_dependencies.id is 'Drawn at random.';
+comment on column orbit.test_dependencies.project_id is 'The project of both tests.';
+comment on column orbit.test_dependencies.dependent_test_id is 'The test that waits.';
+comment on column orbit.test_dependencies.required_test_id is 'The test that it waits for.';
+comment on column orbit.test_dependencies.dependency_type is 'order: it comes after; data: it uses what was captured; token: it uses a token. Of several the last in this list.';
 
 -- RLS --------------------------------------------------------------------------------------------------------------------
 
@@ -367,6 +418,7 @@ begin
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.save_suite is 'See orbit.save_suite.';
 
 create function orbit.save_suite(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.save_suite(p_request) $$;

@@ -41,6 +41,27 @@ create index idx_test_runs_suite_id on orbit.test_runs (suite_id, created_at des
 create index idx_test_runs_version_id on orbit.test_runs (version_id);
 create index idx_test_runs_environment_id on orbit.test_runs (environment_id);
 comment on table orbit.test_runs is 'One execution of a suite version.';
+comment on column orbit.test_runs.id is 'Drawn at random, or chosen by who started it.';
+comment on column orbit.test_runs.organization_id is 'The project''s organisation.';
+comment on column orbit.test_runs.project_id is 'The suite''s project.';
+comment on column orbit.test_runs.suite_id is 'Which suite.';
+comment on column orbit.test_runs.version_id is 'Which version of it; it stays that one.';
+comment on column orbit.test_runs.environment_id is 'Where; null: without one, or the environment is gone.';
+comment on column orbit.test_runs.status is 'queued → running → passed, failed, errored, cancelled or timed_out; cancelling while workers are being told. Live: orbit.get_run.';
+comment on column orbit.test_runs.reason is 'Why it was stopped; null where it was not.';
+comment on column orbit.test_runs.priority is '-100 to 100: a step is worth a minute of waiting.';
+comment on column orbit.test_runs.concurrency is 'How many of its tests run at once, at most; null: as many as there are slots.';
+comment on column orbit.test_runs.fail_fast is 'Whether the first failure ends it; clean-up still runs.';
+comment on column orbit.test_runs.selection is 'Which tests were asked for: {tests, tags}; null: all.';
+comment on column orbit.test_runs.variables is 'Those given at the start, by name; they come before the environment''s.';
+comment on column orbit.test_runs.triggered_by is 'What started it: cli, sdk, …';
+comment on column orbit.test_runs.idempotency_key is 'A start with the same key answers this run; null: none was given.';
+comment on column orbit.test_runs.counts is '{total, waiting, running, passed, …} at its end; null until then.';
+comment on column orbit.test_runs.event_seq is 'The number of its last event, when it is finished.';
+comment on column orbit.test_runs.created_by is 'Who started it; null for administrative roles.';
+comment on column orbit.test_runs.created_at is 'When it was asked for.';
+comment on column orbit.test_runs.started_at is 'When its first test was handed out.';
+comment on column orbit.test_runs.finished_at is 'When its last result became final.';
 comment on column orbit.test_runs.queue_no is 'The run''s number in the queue: a job''s id is queue_no × 2^20 + the test''s position, so that a run''s jobs lie together.';
 comment on column orbit.test_runs.lane is 'Where its jobs wait: 0 is shared by all workers; a run that brings its own worker has a lane to itself (its queue_no).';
 comment on column orbit.test_runs.base_dir is 'Where the suite file lies on the machine that started the run: bodies and schemas in files are looked for there.';
@@ -73,6 +94,17 @@ create table orbit.test_results (
 create index idx_test_results_created_at on orbit.test_results (created_at);
 create index idx_test_results_project_id on orbit.test_results (project_id, created_at);
 comment on table orbit.test_results is 'The final result of each test of each run.';
+comment on column orbit.test_results.run_id is 'Which run. No foreign key: between partitioned tables one would cost ten times the insert.';
+comment on column orbit.test_results.position is 'Of the test in the run''s suite, from 0.';
+comment on column orbit.test_results.created_at is 'When it became final; says in which partition it lies.';
+comment on column orbit.test_results.status is 'The verdict; it never changes.';
+comment on column orbit.test_results.project_id is 'The run''s project: what policies look at.';
+comment on column orbit.test_results.test_case_id is 'Which test.';
+comment on column orbit.test_results.environment_id is 'The run''s environment; null: none.';
+comment on column orbit.test_results.category is 'Why it did not pass, in one word; null where it did.';
+comment on column orbit.test_results.reason is 'Why it did not pass, in a sentence; secrets are masked.';
+comment on column orbit.test_results.started_at is 'When the last attempt began; null where none was made.';
+comment on column orbit.test_results.worker_id is 'Who made the last attempt; null where none was made.';
 comment on column orbit.test_results.duration_ms is 'Milliseconds of the last attempt, polling included.';
 comment on column orbit.test_results.attempts is 'How many were made; 0 where the test was never sent.';
 
@@ -95,6 +127,14 @@ create table orbit.test_result_details (
   primary key (run_id, position, created_at, status)
 ) partition by range (created_at);
 comment on table orbit.test_result_details is 'What was sent, answered and missed; secrets are masked before they get here. Partitioned like test_results, so that both are dropped together.';
+comment on column orbit.test_result_details.run_id is 'As in test_results.';
+comment on column orbit.test_result_details.position is 'As in test_results.';
+comment on column orbit.test_result_details.created_at is 'As in test_results.';
+comment on column orbit.test_result_details.status is 'As in test_results.';
+comment on column orbit.test_result_details.project_id is 'As in test_results.';
+comment on column orbit.test_result_details.failures is 'What did not hold: [{message, where, expected, actual, category, hint}].';
+comment on column orbit.test_result_details.exchange is 'What was sent and answered in the last attempt, cut where it is long; null where it was not kept.';
+comment on column orbit.test_result_details.previous_attempts is 'The attempts before the last: [{number, status, reason, category, duration, failures, worker}].';
 
 alter table orbit.test_runs enable row level security;
 alter table orbit.test_results enable row level security;
@@ -164,6 +204,15 @@ create table orbit_private.context_entry (
 create index idx_context_entry_expires_at on orbit_private.context_entry (expires_at);
 alter table orbit_private.context_entry enable row level security;
 comment on table orbit_private.context_entry is 'What tests of a run share: tokens, variables, and what each captured.';
+comment on column orbit_private.context_entry.queue_no is 'Which run.';
+comment on column orbit_private.context_entry.kind is 'token and variable are shared by name; captured ones belong to a test.';
+comment on column orbit_private.context_entry.producer is 'The key of the test that captured it; empty for the other kinds.';
+comment on column orbit_private.context_entry.name is 'Its name in templates.';
+comment on column orbit_private.context_entry.value is 'Any JSON; a secret''s is sealed text.';
+comment on column orbit_private.context_entry.secret is 'Whether the value is sealed.';
+comment on column orbit_private.context_entry.worker_id is 'Whose report it came with, who need not be told; null: a caller''s.';
+comment on column orbit_private.context_entry.updated_at is 'When it was last written.';
+comment on column orbit_private.context_entry.expires_at is 'When it may be deleted, once its run is over.';
 comment on column orbit_private.context_entry.version is 'The run''s event number at which it was written: a worker asks for what is newer than it has.';
 
 -- Definer: the one question that the definers below ask of whoever calls them.
@@ -205,6 +254,13 @@ create view orbit.test_execution_context with (security_invoker = true) as
          coalesce(r.finished_at, r.started_at, r.created_at) as updated_at
     from orbit.test_runs r;
 comment on view orbit.test_execution_context is 'The context of each run as one document; secret values are sealed. Empty 24 hours after the run.';
+comment on column orbit.test_execution_context.run_id is 'Which run.';
+comment on column orbit.test_execution_context.project_id is 'The run''s project.';
+comment on column orbit.test_execution_context.shared_auth_tokens is '{name: token}.';
+comment on column orbit.test_execution_context.shared_variables is '{name: value}.';
+comment on column orbit.test_execution_context.captured_data is '{test: {name: value}}.';
+comment on column orbit.test_execution_context.test_order is 'The keys of the suite''s tests, in its order.';
+comment on column orbit.test_execution_context.updated_at is 'When the run last moved: finished, started or asked for.';
 grant select on orbit.test_execution_context to authenticated, service_role;
 
 -- The event log ----------------------------------------------------------------------------------------------------------
@@ -231,6 +287,14 @@ comment on column orbit_private.run_event.started is 'Jobs handed out, with thei
 comment on column orbit_private.run_event.ended is 'Jobs that are final, with statuses (null: all passed), durations in seconds, attempts (null: one each) and reasons.';
 alter table orbit_private.run_event enable row level security;
 comment on table orbit_private.run_event is 'What happened to a run, one row per statement that made it happen; seq has no gaps and follows the order of commits, because it is drawn under the lock of the run''s progress.';
+comment on column orbit_private.run_event.queue_no is 'Which run.';
+comment on column orbit_private.run_event.seq is 'From 1.';
+comment on column orbit_private.run_event.at is 'When the statement ran.';
+comment on column orbit_private.run_event.started_attempts is 'Of `started`; null: the first, all of them.';
+comment on column orbit_private.run_event.ended_statuses is 'Of `ended`; null: all passed.';
+comment on column orbit_private.run_event.ended_durations is 'Of `ended`, in seconds.';
+comment on column orbit_private.run_event.ended_attempts is 'Of `ended`; null: one each.';
+comment on column orbit_private.run_event.ended_reasons is 'Of `ended`, up to 300 characters each; null: none has one.';
 
 create table orbit_private.run_progress (
   queue_no bigint primary key,
@@ -259,6 +323,25 @@ create table orbit_private.run_progress (
 ) with (fillfactor = 50);
 alter table orbit_private.run_progress enable row level security;
 comment on table orbit_private.run_progress is 'Live counters of the runs that are not finished. Every advance ends by updating its runs here, in order of queue_no: the row''s lock is what orders a run''s events.';
+comment on column orbit_private.run_progress.queue_no is 'Which run.';
+comment on column orbit_private.run_progress.run_id is 'The same run.';
+comment on column orbit_private.run_progress.total is 'Tests of the run.';
+comment on column orbit_private.run_progress.remaining is 'Tests that have no result yet.';
+comment on column orbit_private.run_progress.running is 'Of these, those that a worker holds.';
+comment on column orbit_private.run_progress.passed is 'Results so far, by verdict: passed at once.';
+comment on column orbit_private.run_progress.passed_on_retry is 'Passed at a later attempt.';
+comment on column orbit_private.run_progress.failed is 'The system under test is wrong.';
+comment on column orbit_private.run_progress.errored is 'No verdict was reached.';
+comment on column orbit_private.run_progress.timed_out is 'The deadline ended it.';
+comment on column orbit_private.run_progress.skipped is 'Requirements were not met, or it is switched off.';
+comment on column orbit_private.run_progress.cancelled is 'The end of the run overtook it.';
+comment on column orbit_private.run_progress.event_seq is 'The number of the last event.';
+comment on column orbit_private.run_progress.context_version is 'The number of the event that last changed the context.';
+comment on column orbit_private.run_progress.started is 'Whether a test was handed out yet.';
+comment on column orbit_private.run_progress.fail_fast is 'Whether the first failure ends it.';
+comment on column orbit_private.run_progress.stop_status is 'How it is being stopped; null: it is not.';
+comment on column orbit_private.run_progress.stop_reason is 'Why.';
+comment on column orbit_private.run_progress.deadline_at is 'When it is stopped as timed out; null: never.';
 comment on column orbit_private.run_progress.doomed is 'Clean-up that will not be run any more because what it strictly needs was skipped, and that somebody had locked at that moment.';
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -22,6 +22,13 @@ create table orbit_private.worker (
 ) with (fillfactor = 50);
 alter table orbit_private.worker enable row level security;
 comment on table orbit_private.worker is 'Workers that are alive. seen_at is the lease of every job that a worker holds.';
+comment on column orbit_private.worker.id is 'Fences what it reports: a worker that was given up for lost registers anew, with another.';
+comment on column orbit_private.worker.name is 'How it is called in lists: host and process unless given.';
+comment on column orbit_private.worker.capabilities is 'What it can execute.';
+comment on column orbit_private.worker.slots is 'How many tests it runs at once.';
+comment on column orbit_private.worker.version is 'Of Orbit; null: not said.';
+comment on column orbit_private.worker.started_at is 'When it registered.';
+comment on column orbit_private.worker.seen_at is 'When it was last heard of.';
 
 -- fillfactor: a call hands out a page's jobs together, and each needs room for its new version beside the old one; with 70 half of
 -- the updates went to another page and into the index again (7 % of the whole drain).
@@ -48,6 +55,16 @@ create table orbit_private.job (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 alter table orbit_private.job enable row level security;
 comment on table orbit_private.job is 'A test that still has to be run. state: 0 blocked by requirements, 1 ready (has a row in ready), 2 held by a worker.';
+comment on column orbit_private.job.id is 'queue_no × 2^20 + position.';
+comment on column orbit_private.job.lane is 'Where it waits: its run''s lane.';
+comment on column orbit_private.job.test_case_id is 'Which test.';
+comment on column orbit_private.job.worker_id is 'Who holds it; null: nobody.';
+comment on column orbit_private.job.pending is 'How many of its requirements are not final yet.';
+comment on column orbit_private.job.state is '0 blocked, 1 ready, 2 held.';
+comment on column orbit_private.job.max_attempts is 'The test''s, when the run was started.';
+comment on column orbit_private.job.always is 'Clean-up: a run that ends at its first failure still runs it.';
+comment on column orbit_private.job.backoff is 'The test''s: seconds before the next attempt (initial, maximum) and the factor between.';
+comment on column orbit_private.job.previous_attempts is 'Attempts made, as they go into the result''s details; null: none.';
 comment on column orbit_private.job.attempt is 'Counts every handing out; with worker_id it is the fence that a late report does not pass.';
 comment on column orbit_private.job.losses is 'How many of the attempts ended because their worker went; they do not use up the test''s own retries.';
 comment on column orbit_private.job.rank is 'Its place in the order of its lane: seconds since the epoch of its start, less a minute for each step of priority. It keeps it, however often it is handed out.';
@@ -62,6 +79,9 @@ create table orbit_private.ready (
 create index idx_ready_lane_rank on orbit_private.ready (lane, rank);
 alter table orbit_private.ready enable row level security;
 comment on table orbit_private.ready is 'What may be claimed, in order of rank (the job''s). What a back-off puts off waits in lane ~lane, in order of when it is due. Insert and delete only.';
+comment on column orbit_private.ready.lane is 'The job''s lane; ~lane while it is put off.';
+comment on column orbit_private.ready.rank is 'The job''s rank; while it is put off, seconds since the epoch at which it is due.';
+comment on column orbit_private.ready.job_id is 'Which job.';
 
 -- Reading a run ------------------------------------------------------------------------------------------------------------
 
@@ -71,6 +91,7 @@ returns jsonb language sql immutable set search_path = '' as $$
     'passed_on_retry', p.passed_on_retry, 'failed', p.failed, 'errored', p.errored, 'timed_out', p.timed_out,
     'skipped', p.skipped, 'cancelled', p.cancelled)
 $$;
+comment on function orbit_private.counts_of is 'The counters of a run as callers see them; waiting is what nobody holds yet.';
 
 -- The end of a run -----------------------------------------------------------------------------------------------------------
 

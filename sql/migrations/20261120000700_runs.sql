@@ -419,6 +419,7 @@ begin
   v_done := orbit_private.stop_run(v_run.queue_no, 'cancelled', coalesce(p_request ->> 'reason', 'cancelled'), clock_timestamp());
   return orbit_private.run_of(orbit_private.visible_run(jsonb_build_object('run_id', v_run.id))) || jsonb_build_object('changed', v_done);
 end $$;
+comment on function orbit_private.cancel_run is 'See orbit.cancel_run.';
 
 create function orbit.cancel_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.cancel_run(p_request) $$;
@@ -497,6 +498,7 @@ begin
     'is_ready', not exists (select from jsonb_array_elements(v_needs) n where n ->> 'status' not in ('passed', 'passed_on_retry')),
     'is_impossible', exists (select from jsonb_array_elements(v_needs) n where n ->> 'status' not in ('passed', 'passed_on_retry', 'waiting')));
 end $$;
+comment on function orbit_private.resolve_dependencies is 'See orbit.resolve_dependencies.';
 
 create function orbit.resolve_dependencies(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.resolve_dependencies(p_request) $$;
