@@ -255,7 +255,7 @@ async def test_a_caller_without_the_role_is_told_what_it_needs(database: Databas
         await gateway.call("save_suite", suite({"a": []}, organization="acme"))
         await gateway.prepare(sign_in)
         with pytest.raises(NotFoundError):
-            await gateway.call("start_run", {"suite": "suite"})
+            await gateway.call("start_run", {"suite": "suite", "organization": "acme"})
         assert await gateway.call("list_runs", {}) == []
 
 

@@ -5,8 +5,10 @@
     server.stop()
 
 Inside is @supabase/lite under Deno (server.ts and its rooms). It listens on the loopback alone, answers nobody without one of its
-keys, and grants nothing: what a caller may do is what the database's policies say. It carries some 150 requests a second. What it does
-not do as PostgREST: a JSON argument or column that is a bare true or false, functions with one unnamed parameter, integers beyond 2^53.
+keys, and grants nothing: what a caller may do is what the database's policies say. It carries some 150 requests a second.
+
+What it does not do as PostgREST does: a JSON argument or column that is a bare true or false, functions with one unnamed
+parameter, integers beyond 2^53.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ _STOP_SECONDS = 10.0
 class RestServer:
     """One server process, bound to one database; it ends with `stop`, or with the program that started it, however that ends.
 
-    `schemas`: those that clients may name; `public` is meant where they name none. `token_seconds`: for how long an access token is good. `log`: the file its standard
-    error is added to. `data_api`: where /rest/v1 is answered by a PostgREST, its address. Nothing happens before `start`.
+    `schemas`: those that clients may name; `public` is meant where they name none. `token_seconds`: for how long an access token
+    is good. `log`: the file its standard error is added to. `data_api`: where /rest/v1 is answered by a PostgREST, its address.
+    Nothing happens before `start`.
     """
 
     def __init__(
