@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import hosted
 from support.command import OrbitCommand
 from support.postgres import Cluster, Database, admin_dsn
 from support.target import Target
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     import asyncpg
+    from support.hosted import Hosted
 
 _RUN = pytest.StashKey[Path]()
 _URL = pytest.StashKey[str]()
@@ -91,6 +93,22 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def template(cluster: Cluster) -> str:
     """The name of the database that holds the whole schema and no data."""
     return cluster.template()
+
+
+@pytest.fixture(scope="session")
+def hosted_17(request: pytest.FixtureRequest) -> Iterator[Hosted]:
+    """A server that looks to a migration as hosted Supabase does; `hosted_17.project()` makes databases."""
+    with hosted.hosted_17(
+        request.config.stash[_RUN] / f"hosted-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hosted_15() -> Iterator[Hosted]:
+    """The same with the oldest version that is supported; skips where there is none on this machine."""
+    with hosted.hosted_15() as server:
+        yield server
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from orbit_context.errors import ConflictError, DefinitionError, InfrastructureE
 from orbit_runner.statements import Statement, split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import asyncpg
 
@@ -30,17 +30,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Applied",
     "Migration",
+    "Removal",
     "Status",
     "is_current",
     "migrations",
     "platform",
     "push",
+    "removal",
     "reset",
     "sql_directory",
     "status",
+    "uninstall",
 ]
 
 SCHEMAS = ("orbit", "orbit_private", "orbit_runner")
+_ROLE = "orbit_runner"
 _FILE_NAME = re.compile(r"(?P<version>\d+)_(?P<name>.+)\.sql")
 _LOCK = 7_237_310_914_425_319_540  # pg_advisory_xact_lock: whoever migrates, one at a time ("orbit", read as a number)
 _HISTORY = """
@@ -49,11 +53,51 @@ create table if not exists supabase_migrations.schema_migrations (version text n
 alter table supabase_migrations.schema_migrations add column if not exists statements text[];
 alter table supabase_migrations.schema_migrations add column if not exists name text;
 """
+_EXISTS = {"42P06", "42P07", "42701", "42710", "42723"}  # schema, relation, column, object, function that exist already
 _OWN_TRANSACTION = re.compile(
     r"(?:begin|start\s+transaction|commit|end|rollback|abort)\b|(?:create|drop)\s+(?:unique\s+)?index\s+concurrently\b"
     r"|reindex\b.*\bconcurrently\b|vacuum\b|(?:create|drop)\s+database\b|alter\s+system\b",
     re.IGNORECASE | re.DOTALL,
 )
+_OUTSIDE = re.compile(
+    r"create\s+(?:or\s+replace\s+)?(?:constraint\s+)?(?P<kind>trigger|policy)\s+(?P<name>\S+)\s.*?\bon\s+(?P<relation>[\w.\"]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_DEPENDENTS = """
+with ours as (
+  select oid from pg_catalog.pg_namespace where nspname = any ($1)
+), inside (classid, objid) as (
+  select 'pg_class'::regclass, oid from pg_catalog.pg_class where relnamespace in (select oid from ours)
+  union all select 'pg_proc'::regclass, oid from pg_catalog.pg_proc where pronamespace in (select oid from ours)
+  union all select 'pg_type'::regclass, oid from pg_catalog.pg_type where typnamespace in (select oid from ours)
+), dependent as (
+  select distinct d.classid, d.objid from pg_catalog.pg_depend d
+    join inside i on i.classid = d.refclassid and i.objid = d.refobjid
+    where d.deptype in ('n', 'a')
+), placed as (
+  select d.*, coalesce(t.tgrelid, p.polrelid, r.ev_class, a.adrelid, nullif(c.conrelid, 0), k.oid) as relation,
+         coalesce(f.pronamespace, y.typnamespace, s.stxnamespace) as namespace, coalesce(t.tgname, p.polname) as name
+    from dependent d
+    left join pg_catalog.pg_trigger t on d.classid = 'pg_trigger'::regclass and t.oid = d.objid
+    left join pg_catalog.pg_policy p on d.classid = 'pg_policy'::regclass and p.oid = d.objid
+    left join pg_catalog.pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+    left join pg_catalog.pg_attrdef a on d.classid = 'pg_attrdef'::regclass and a.oid = d.objid
+    left join pg_catalog.pg_constraint c on d.classid = 'pg_constraint'::regclass and c.oid = d.objid
+    left join pg_catalog.pg_class k on d.classid = 'pg_class'::regclass and k.oid = d.objid
+    left join pg_catalog.pg_proc f on d.classid = 'pg_proc'::regclass and f.oid = d.objid
+    left join pg_catalog.pg_type y on d.classid = 'pg_type'::regclass and y.oid = d.objid
+    left join pg_catalog.pg_statistic_ext s on d.classid = 'pg_statistic_ext'::regclass and s.oid = d.objid
+    where not coalesce(t.tgisinternal, false)
+)
+select case p.classid when 'pg_trigger'::regclass then 'trigger' when 'pg_policy'::regclass then 'policy' end as kind,
+       p.name, n.nspname || '.' || k.relname as relation,
+       case when p.classid = 'pg_rewrite'::regclass then 'view ' || p.relation::regclass
+         else (select i.type || ' ' || i.identity from pg_catalog.pg_identify_object(p.classid, p.objid, 0) i) end as described
+  from placed p left join pg_catalog.pg_class k on k.oid = p.relation
+  left join pg_catalog.pg_namespace n on n.oid = coalesce(k.relnamespace, p.namespace)
+  where n.oid is not null and n.oid not in (select oid from ours) and n.nspname !~ '^pg_toast'
+  order by described
+"""
 _ORBIT = r'"?orbit(?:_private|_runner)?"?'
 _CHANGES_ORBIT = re.compile(
     rf"""(?:create|alter|drop)\s+(?:or\s+replace\s+)?
@@ -93,7 +137,8 @@ class Status:
     """How a database stands to this program's migrations, each by file name.
 
     `unknown` are recorded versions that change Orbit's schemas and are not in this program; `foreign` counts those of other
-    applications in the same database, which concern nobody here.
+    applications in the same database, which concern nobody here. `altered` is what somebody changed by hand since the last
+    migration, such as `dropped column orbit.test_runs.status`.
     """
 
     applied: tuple[str, ...]
@@ -101,11 +146,33 @@ class Status:
     changed: tuple[str, ...]
     unknown: tuple[str, ...]
     foreign: int
+    altered: tuple[str, ...] = ()
 
     @property
     def current(self) -> bool:
         """Whether the database holds exactly this program's schema."""
-        return not (self.pending or self.changed or self.unknown)
+        return not (self.pending or self.changed or self.unknown or self.altered)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What an uninstall removes, or has removed.
+
+    `schemas` are there with all they hold; `outside` is what migrations put on tables of others, such as
+    `trigger orbit_user on auth.users`; `migrations` counts rows of the history. `role` is orbit_runner where it goes too, else
+    `role_kept` says why it stays.
+    """
+
+    schemas: tuple[str, ...]
+    outside: tuple[str, ...]
+    migrations: int
+    role: str | None
+    role_kept: str | None = None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is no Orbit in this database."""
+        return not (self.schemas or self.outside or self.migrations)
 
 
 def sql_directory() -> Path:
@@ -142,11 +209,11 @@ async def is_current(conn: Connection, sql: Path | None = None) -> bool:
         return False
     if comment == _seal(sql or sql_directory(), versions):
         return True
-    return (await status(conn, sql)).current
+    return (await status(conn, sql, by_hand=False)).current
 
 
-async def status(conn: Connection, sql: Path | None = None) -> Status:
-    """Compare every file with what is recorded; changes nothing."""
+async def status(conn: Connection, sql: Path | None = None, *, by_hand: bool = True) -> Status:
+    """Compare every file with what is recorded; changes nothing. `by_hand`: also the schema with its fingerprint (0.1 s)."""
     recorded = await _recorded(conn)
     known = migrations(sql)
     versions = {migration.version for migration in known}
@@ -166,15 +233,17 @@ async def status(conn: Connection, sql: Path | None = None) -> Status:
         for version, (name, texts) in others.items()
         if _changes_orbit(texts)
     ]
-    return Status(tuple(applied), tuple(pending), tuple(changed), tuple(unknown), len(others) - len(unknown))
+    foreign = len(others) - len(unknown)
+    altered = await _altered(conn) if by_hand else ()
+    return Status(tuple(applied), tuple(pending), tuple(changed), tuple(unknown), foreign, altered)
 
 
 async def push(conn: Connection, sql: Path | None = None) -> Applied:
     """Apply the platform's shim where it is needed, then every pending file, each in a transaction of its own.
 
     Several programs may push at once: they take turns, and a file is applied once. Raises SchemaMismatchError where a file was
-    changed after it had been applied, or the database holds a newer Orbit; DefinitionError with file and line where a statement
-    fails (nothing of that file stays); the connection must not be inside a transaction.
+    changed after it had been applied, somebody changed the schema by hand, or the database holds a newer Orbit; DefinitionError
+    with file and line where a statement fails (nothing of that file stays); the connection must not be inside a transaction.
     """
     await platform(conn, sql)
     await _prepare_history(conn)
@@ -215,26 +284,135 @@ async def platform(conn: Connection, sql: Path | None = None) -> bool:
 async def reset(conn: Connection, *, embedded: bool, yes: bool = False, sql: Path | None = None) -> Applied:
     """Drop Orbit's schemas with everything in them, and push anew. What else is in the database stays.
 
-    Refused with ConflictError unless the database is the embedded one or `yes` is given.
+    Refused with ConflictError unless the database is the embedded one or `yes` is given, or where something else in the database
+    depends on Orbit.
     """
     if not (embedded or yes):
         raise ConflictError(
             "a reset drops every suite, run and result of this database",
             hint="if that is what you want: `orbit db reset --yes`",
         )
-    recorded = await _recorded(conn)
-    ours = {migration.version for migration in migrations(sql)}
-    ours |= {version for version, (_, texts) in recorded.items() if _changes_orbit(texts)}
     async with conn.transaction():
         await _take_turn(conn)
-        await conn.execute("set local client_min_messages = warning")
-        for schema in SCHEMAS:
-            await conn.execute(f"drop schema if exists {schema} cascade")
-        if recorded:
-            await conn.execute(
-                "delete from supabase_migrations.schema_migrations where version = any($1)", sorted(ours)
-            )
+        await _drop(conn, sql)
     return await push(conn, sql)
+
+
+async def removal(conn: Connection, sql: Path | None = None) -> Removal:
+    """What `uninstall` would remove; changes nothing. Raises ConflictError where something of others depends on Orbit."""
+    schemas = await conn.fetchval(
+        "select array(select s from unnest($1::text[]) s where to_regnamespace(s) is not null)", SCHEMAS
+    )
+    recorded = await _recorded(conn)
+    outside = await _outside(conn, sql)
+    role, kept = await _role_to_drop(conn)
+    return Removal(tuple(schemas), outside, len(_ours(recorded, sql)), role, kept)
+
+
+async def uninstall(conn: Connection, sql: Path | None = None) -> Removal:
+    """Remove Orbit's schemas with everything in them, and what it put elsewhere; the rest of the database stays as it is.
+
+    All or nothing, except that the role orbit_runner stays where others use it. Raises ConflictError as `removal` does. What
+    `platform` brought to a bare Postgres stays: an application may use it by now.
+    """
+    async with conn.transaction():
+        await _take_turn(conn)
+        found = await removal(conn, sql)
+        await _drop(conn, sql)
+        comment = await conn.fetchval("select obj_description(to_regnamespace('supabase_migrations'), 'pg_namespace')")
+        if comment is not None and comment.startswith("orbit "):
+            await conn.execute("comment on schema supabase_migrations is null")
+        role, kept = await _drop_role(conn)
+        return Removal(found.schemas, found.outside, found.migrations, role, kept)
+
+
+async def _drop(conn: Connection, sql: Path | None) -> None:
+    """The schemas and the rows of the history, inside the caller's transaction."""
+    await _outside(conn, sql)
+    recorded = await _recorded(conn)
+    await conn.execute("set local client_min_messages = warning")
+    for schema in SCHEMAS:
+        # Takes along what migrations made on tables of others: it calls functions of these schemas. (To drop a trigger of
+        # auth.users by name takes its owner's rights, which a project's `postgres` has not.)
+        await conn.execute(f"drop schema if exists {schema} cascade")
+    if recorded:
+        await conn.execute(
+            "delete from supabase_migrations.schema_migrations where version = any($1)", sorted(_ours(recorded, sql))
+        )
+
+
+def _ours(recorded: Mapping[str, tuple[str | None, list[str] | None]], sql: Path | None) -> set[str]:
+    """The recorded versions that are Orbit's, also those that this program does not know."""
+    known = {migration.version for migration in migrations(sql)}
+    return {version for version, (_, texts) in recorded.items() if version in known or _changes_orbit(texts)}
+
+
+async def _outside(conn: Connection, sql: Path | None) -> tuple[str, ...]:
+    """What migrations put on tables of others; ConflictError where anything else out there depends on Orbit."""
+    made = {
+        (match["kind"].lower(), match["name"].strip('"'), match["relation"].replace('"', ""))
+        for migration in migrations(sql)
+        for statement in migration.statements
+        if (match := _OUTSIDE.match(statement.bare))
+    }
+    rows = await conn.fetch(_DEPENDENTS, list(SCHEMAS))
+    own = [row["described"] for row in rows if (row["kind"], row["name"], row["relation"]) in made]
+    others = [row["described"] for row in rows if (row["kind"], row["name"], row["relation"]) not in made]
+    if others:
+        raise ConflictError(
+            f"the application beside Orbit depends on it: {_in_short(others)}",
+            detail="dropping Orbit's schemas would drop these too",
+            hint="drop or change them first",
+        )
+    return tuple(own)
+
+
+async def _role_to_drop(conn: Connection) -> tuple[str | None, str | None]:
+    """orbit_runner, or why it stays; before the schemas are gone, what they granted it does not count."""
+    row = await conn.fetchrow(
+        """
+        select array(select m.member::regrole::text from pg_catalog.pg_auth_members m
+                      where m.roleid = r.oid and m.member <> current_user::regrole order by 1) as members,
+               array(select distinct d.datname::text from pg_catalog.pg_shdepend s join pg_catalog.pg_database d on d.oid = s.dbid
+                      where s.refclassid = 'pg_authid'::regclass and s.refobjid = r.oid and d.datname <> current_database()
+                      order by 1) as databases
+          from pg_catalog.pg_roles r where r.rolname = $1
+        """,
+        _ROLE,
+    )
+    if row is None:
+        return None, None
+    if row["members"]:
+        return None, f"belong to it: {', '.join(row['members'])}"
+    if row["databases"]:
+        return None, f"used in the databases {', '.join(row['databases'])}"
+    return _ROLE, None
+
+
+async def _drop_role(conn: Connection) -> tuple[str | None, str | None]:
+    import asyncpg
+
+    role, kept = await _role_to_drop(conn)
+    if role is None:
+        return role, kept
+    try:
+        async with conn.transaction():
+            await conn.execute(f"drop role {role}")
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.DependentObjectsStillExistError) as error:
+        return None, "; ".join(str(part) for part in (error.args[0], error.detail) if part)
+    return role, None
+
+
+async def _altered(conn: Connection) -> tuple[str, ...]:
+    """What differs from the fingerprint that the last migration took."""
+    if not await conn.fetchval("select to_regclass('orbit_private.fingerprint') is not null"):
+        return ()
+    missing = await conn.fetchval("select to_regprocedure('orbit_private.schema_changes()') is null")
+    if missing:
+        return ("dropped function orbit_private.schema_changes()",)
+    return tuple(
+        f"{row['change']} {row['name']}" for row in await conn.fetch("select * from orbit_private.schema_changes()")
+    )
 
 
 async def _take_turn(conn: Connection) -> None:
@@ -283,6 +461,16 @@ def _refuse(found: Status) -> None:
             detail="these files were changed after they had been applied",
             hint="`orbit db reset` drops Orbit's schemas with their data and applies the files anew",
         )
+    if found.altered:
+        raise SchemaMismatchError(
+            f"somebody changed Orbit's schema by hand: {_in_short(found.altered)}",
+            hint="undo that; or `orbit db reset` drops Orbit's schemas with their data and applies the files anew",
+        )
+
+
+def _in_short(names: Sequence[str], limit: int = 10) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 async def _apply(conn: Connection, migration: Migration) -> bool:
@@ -309,6 +497,8 @@ async def _apply(conn: Connection, migration: Migration) -> bool:
                 await conn.execute(statement.text)
             except asyncpg.PostgresError as error:
                 raise _failure(error, migration.path, migration.text, statement.offset, statement) from error
+        if await conn.fetchval("select to_regprocedure('orbit_private.take_fingerprint()') is not null"):
+            await conn.execute("select orbit_private.take_fingerprint()")
         await conn.execute(
             "insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)",
             migration.version,
@@ -328,6 +518,15 @@ def _failure(
     elif statement:
         offset += len(statement.text) - len(statement.bare)
     detail = "; ".join(str(part) for part in (error.sqlstate, error.detail, error.context) if part)
+    if error.sqlstate in _EXISTS:
+        return DefinitionError(
+            f"this was applied before, or somebody made the same by hand: {error.args[0]}",
+            file=path.name,
+            line=_line(text, offset),
+            detail=detail,
+            hint="nothing of this file was applied; where its row in supabase_migrations.schema_migrations was lost, "
+            f"put it back: supabase migration repair --status applied {path.name.split('_')[0]}",
+        )
     return DefinitionError(
         f"the database refused this statement: {error.args[0]}",
         file=path.name,

@@ -7,6 +7,23 @@
 -- SECURITY DEFINER functions live in orbit_private (or orbit_runner, which is not exposed either), set search_path = '',
 -- and say at their head why they need the owner's rights.
 
+-- Default privileges that hold for every schema would hand Orbit's tables and functions to others, past what these files grant.
+do $$
+declare v_found text;
+begin
+  select string_agg(distinct format('%s on %s to %s', lower(x.privilege_type),
+      case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions' else 'schemas' end,
+      coalesce(g.rolname, 'public')), ', ') into v_found
+    from pg_catalog.pg_default_acl d cross join aclexplode(d.defaclacl) x left join pg_catalog.pg_roles g on g.oid = x.grantee
+    where d.defaclnamespace = 0 and d.defaclrole = (select r.oid from pg_catalog.pg_roles r where r.rolname = current_user)
+      and d.defaclobjtype in ('r', 'S', 'f', 'n') and x.grantee <> d.defaclrole and not (x.grantee = 0 and d.defaclobjtype = 'f');
+  if v_found is not null then
+    raise exception using errcode = 'OR004', message = format('default privileges of the role %I hold for every schema', current_user),
+      detail = v_found,
+      hint = 'Limit them to the schemas they are meant for: alter default privileges revoke …; alter default privileges in schema … grant …';
+  end if;
+end $$;
+
 create schema if not exists orbit;
 create schema if not exists orbit_private;
 create schema if not exists orbit_runner;

@@ -201,6 +201,16 @@ def db_reset(yes: bool) -> int:
     return database.reset(yes=yes)
 
 
+@db.command("uninstall")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_as_json
+def db_uninstall(yes: bool, as_json: bool) -> int:
+    """Remove Orbit from the database, with all its data, and nothing else."""
+    from orbit_runner.cli import database
+
+    return database.uninstall(yes=yes, as_json=as_json)
+
+
 @db.command("start")
 def db_start() -> int:
     """Start the embedded Postgres."""

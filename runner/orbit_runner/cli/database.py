@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orbit_context.errors import ConflictError
 from orbit_context.gateway.postgres import connect, translated
 from orbit_runner import local, migrate
 from orbit_runner.cli.exits import Exit
@@ -16,7 +18,7 @@ from orbit_runner.cli.project import find_database
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["install", "push", "reset", "start", "status", "stop", "url"]
+__all__ = ["install", "push", "reset", "start", "status", "stop", "uninstall", "url"]
 
 _T = TypeVar("_T")
 
@@ -34,7 +36,7 @@ def push(*, as_json: bool) -> Exit:
 
 
 def status(*, as_json: bool) -> Exit:
-    """Exit code 3 where something is pending, changed or unknown."""
+    """Exit code 3 where something is pending, changed, unknown or altered by hand."""
     target = find_database()
     found = _with_connection(target.dsn, migrate.status)
     if as_json:
@@ -43,7 +45,9 @@ def status(*, as_json: bool) -> Exit:
                 "database": target.shown,
                 "origin": target.origin,
                 "current": found.current,
-                **{name: list(getattr(found, name)) for name in ("applied", "pending", "changed", "unknown")},
+                **{
+                    name: list(getattr(found, name)) for name in ("applied", "pending", "changed", "unknown", "altered")
+                },
             }
         )
     else:
@@ -51,6 +55,8 @@ def status(*, as_json: bool) -> Exit:
         for name in ("applied", "pending", "changed", "unknown"):
             for file in getattr(found, name):
                 sys.stdout.write(f"  {name:8} {file}\n")
+        for difference in found.altered:
+            sys.stdout.write(f"  by hand  {difference}\n")
         if found.pending:
             sys.stdout.write("next: orbit db push\n")
     return Exit.PASSED if found.current else Exit.INFRASTRUCTURE
@@ -67,6 +73,47 @@ def reset(*, yes: bool) -> Exit:
     applied = _with_connection(target.dsn, lambda connection: migrate.reset(connection, embedded=embedded, yes=yes))
     sys.stdout.write(f"dropped and made anew: {len(applied.files)} migrations in {target.shown}\n")
     return Exit.PASSED
+
+
+def uninstall(*, yes: bool, as_json: bool) -> Exit:
+    target = find_database()
+    found = _with_connection(target.dsn, migrate.removal)
+    if found.nothing:
+        if as_json:
+            _print_json(asdict(found))
+        else:
+            sys.stdout.write(f"there is no Orbit in {target.shown}\n")
+        return Exit.PASSED
+    if not as_json:
+        sys.stdout.write(f"from {target.shown}:\n")
+        for schema in found.schemas:
+            sys.stdout.write(f"  schema {schema} with all it holds\n")
+        for described in found.outside:
+            sys.stdout.write(f"  {described}\n")
+        sys.stdout.write(f"  {found.migrations} rows of supabase_migrations.schema_migrations\n")
+        sys.stdout.write(f"  role {found.role}\n" if found.role else "")
+    if not yes:
+        _ask_before_removing()
+    removed = _with_connection(target.dsn, migrate.uninstall)
+    if as_json:
+        _print_json(asdict(removed))
+        return Exit.PASSED
+    sys.stdout.write("removed\n")
+    if removed.role_kept:
+        sys.stdout.write(f"the role orbit_runner stays: {removed.role_kept}\n")
+    return Exit.PASSED
+
+
+def _ask_before_removing() -> None:
+    import click
+
+    if not sys.stdin.isatty():
+        raise ConflictError(
+            "an uninstall drops every suite, run and result of this database",
+            hint="if that is what you want: `orbit db uninstall --yes`",
+        )
+    if not click.confirm("Remove all this?", err=True):
+        raise ConflictError("nothing was removed")
 
 
 def start() -> Exit:

@@ -117,6 +117,9 @@ async def _of_connection(connection: Connection, target: DatabaseTarget) -> Asyn
     if status.current:
         yield Finding("schema", "ok", f"{len(status.applied)} migrations")
         yield await _of_row_security(connection)
+    elif status.altered and not (status.pending or status.changed or status.unknown):
+        found = f"changed by hand: {', '.join(status.altered[:5])}{' …' if len(status.altered) > 5 else ''}"
+        yield Finding("schema", "wrong", found, "undo that; `orbit db status` lists it all")
     else:
         found = f"pending {len(status.pending)}, changed {len(status.changed)}, unknown {len(status.unknown)}"
         advice = "this program is older than the database: update Orbit" if status.unknown else "run: orbit db push"

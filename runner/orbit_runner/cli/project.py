@@ -43,7 +43,7 @@ async def ensure_schema(connection: Connection, target: DatabaseTarget) -> None:
     if target.kind == "embedded":
         await migrate.push(connection)
         return
-    status = await migrate.status(connection)
+    status = await migrate.status(connection, by_hand=False)
     if not status.current:
         raise SchemaMismatchError(
             "the database does not hold this version of Orbit's schema",
