@@ -146,7 +146,7 @@ class TestExecutionContextManager:
         def each(values: dict[str, Any]) -> dict[str, Any]:
             return {name: opened(name, value) for name, value in values.items()}
 
-        flat = ("shared_auth_tokens", "shared_variables", "secrets")
+        flat = ("shared_auth_tokens", "shared_variables")
         captured = {test: each(values) for test, values in answer["captured_data"].items()}
         return answer | {key: each(answer[key]) for key in flat} | {"captured_data": captured}
 

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["KEY_VARIABLE", "Sealer", "create_key_file", "generate_key", "is_sealed", "key_id"]
+__all__ = ["KEY_VARIABLE", "Sealer", "create_key_file", "generate_key", "is_sealed", "is_sealed_by_database", "key_id"]
 
 KEY_VARIABLE = "ORBIT_SECRET_KEY"
 """The environment variable with the key, or with several: the first seals, each opens."""
 
 _PREFIX = "orbit.seal.v1."
+_DATABASE_PREFIX = "orbit.pgp.v1."
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
@@ -78,8 +79,13 @@ def create_key_file(path: str | os.PathLike[str]) -> None:
 
 
 def is_sealed(value: Any) -> bool:
-    """Whether `value` is a sealed value, by its form alone."""
+    """Whether `value` was sealed by a :class:`Sealer`, by its form alone."""
     return isinstance(value, str) and value.startswith(_PREFIX)
+
+
+def is_sealed_by_database(value: Any) -> bool:
+    """Whether `value` was sealed by the database (pgcrypto), which alone can open it; by its form alone."""
+    return isinstance(value, str) and value.startswith(_DATABASE_PREFIX)
 
 
 def key_id(key: bytes) -> str:
@@ -92,7 +98,7 @@ def key_id(key: bytes) -> str:
 class Sealer:
     """Seals with its first key and opens with any of its keys. Safe to share between threads."""
 
-    __slots__ = ("_ciphers", "_first")
+    __slots__ = ("_ciphers", "_first", "_keys")
 
     def __init__(self, keys: str) -> None:
         """`keys` is one key, or several separated by spaces, commas or line ends: 32 bytes each, in base64 or hexadecimal.
@@ -104,7 +110,8 @@ class Sealer:
         if not parsed:
             raise SecretKeyError("there is no secret key", hint=f"Make one: {_GENERATE}")
         self._first = key_id(parsed[0])
-        self._ciphers: Mapping[str, AESGCM] = {key_id(key): _cipher(key) for key in parsed}
+        self._keys: Mapping[str, bytes] = {key_id(key): key for key in parsed}
+        self._ciphers: Mapping[str, AESGCM] = {name: _cipher(key) for name, key in self._keys.items()}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Sealer:
@@ -167,6 +174,11 @@ class Sealer:
     def key_ids(self) -> tuple[str, ...]:
         """Of all keys, the sealing one first."""
         return tuple(self._ciphers)
+
+    def keys_for_database(self) -> tuple[str, ...]:
+        """The keys themselves, the sealing one first: for a database that is to open what it sealed, and has no Vault. Otherwise
+        they are nobody's but the sealer's."""
+        return tuple(_encode(key) for key in self._keys.values())
 
     def seal(self, value: Any, aad: str) -> str:
         """`value` (JSON) sealed for the place that `aad` names, such as `run:<id>|token`.

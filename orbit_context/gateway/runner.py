@@ -15,7 +15,7 @@ from orbit_context.gateway.postgres import CONNECTION_ERRORS, connect, translate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-__all__ = ["Advance", "ContextDelta", "Job", "Report", "RunnerGateway", "Stale"]
+__all__ = ["Advance", "ContextDelta", "Job", "ReleasedSecret", "Report", "RunnerGateway", "Stale"]
 
 _ADVANCE = (
     "select kind, job_id, attempt, rank, payload::text from orbit_runner.advance("
@@ -66,6 +66,17 @@ class Report:
     status: str
     duration: float
     extra: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class ReleasedSecret:
+    """A secret variable of a run: sealed for its place, or, where the database could open it, its value."""
+
+    queue_no: int
+    name: str
+    sealed: str | None
+    place: str
+    value: Any = field(repr=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -155,6 +166,24 @@ class RunnerGateway:
     async def load_run(self, queue_no: int) -> dict[str, Any] | None:
         answer = await self._value("select orbit_runner.load_run($1)::text", queue_no)
         return orjson.loads(answer) if answer else None
+
+    async def open_secrets(
+        self, worker: int, jobs: Iterable[int], *, keys: Sequence[str] = (), lease: float = 10.0
+    ) -> list[ReleasedSecret]:
+        """The secrets that these jobs use, if the worker holds them. `keys`: for those that the database sealed itself."""
+        async with self._asking() as connection:
+            rows = await connection.fetch(
+                "select queue_no, name, sealed, place, value::text from orbit_runner.open_secrets("
+                "$1, $2::text::bigint[], $3, make_interval(secs => $4))",
+                worker,
+                _array(jobs),
+                list(keys),
+                lease,
+            )
+        return [
+            ReleasedSecret(number, name, sealed, place, None if value is None else orjson.loads(value))
+            for number, name, sealed, place, value in rows
+        ]
 
     async def held_jobs(self, worker: int) -> list[tuple[int, int]]:
         async with self._asking() as connection:

@@ -26,7 +26,8 @@ class TestExecutionContext(Message):
     test_order: list[str] = []
     variables: dict[str, Any] = {}
     """The run's variables: suite, environment and overrides, merged."""
-    secrets: dict[str, Any] = Field({}, repr=False)
+    secrets: list[str] = []
+    """The names of the run's secret variables. Their values are released to the workers that hold tests which use them."""
     expires_at: datetime
 
 

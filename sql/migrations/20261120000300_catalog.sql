@@ -65,6 +65,7 @@ create table orbit.test_cases (
   always boolean not null default false,
   max_attempts smallint not null default 1,
   backoff real[] not null default '{0.2,10,2}',
+  uses text[],
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   archived_at timestamptz,
@@ -92,6 +93,7 @@ comment on column orbit.test_cases.created_at is 'When it was first saved.';
 comment on column orbit.test_cases.updated_at is 'When a version last changed it.';
 comment on column orbit.test_cases.archived_at is 'When a version of the suite left it out; null: it is in the latest.';
 comment on column orbit.test_cases.stable_key is 'The document''s id, or the key: what is matched when a suite is saved again.';
+comment on column orbit.test_cases.uses is 'Names of the variables that it refers to, also through others: what a worker that holds it is given of the secrets. Null: nobody said, it may be any.';
 comment on column orbit.test_cases.backoff is 'Seconds before the next attempt: initial, maximum, and the factor between attempts.';
 
 create table orbit.api_endpoints (

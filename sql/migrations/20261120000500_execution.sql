@@ -16,7 +16,6 @@ create table orbit.test_runs (
   fail_fast boolean not null default false,
   selection jsonb,
   variables jsonb not null default '{}',
-  secrets jsonb not null default '{}',
   base_dir text,
   triggered_by text not null default 'sdk',
   idempotency_key text,
@@ -65,7 +64,6 @@ comment on column orbit.test_runs.finished_at is 'When its last result became fi
 comment on column orbit.test_runs.queue_no is 'The run''s number in the queue: a job''s id is queue_no × 2^20 + the test''s position, so that a run''s jobs lie together.';
 comment on column orbit.test_runs.lane is 'Where its jobs wait: 0 is shared by all workers; a run that brings its own worker has a lane to itself (its queue_no).';
 comment on column orbit.test_runs.base_dir is 'Where the suite file lies on the machine that started the run: bodies and schemas in files are looked for there.';
-comment on column orbit.test_runs.secrets is 'Secret variables by name, sealed.';
 
 -- Results: one row per test of a run, inserted once, when final. Exactly-once is held by the job's row in the queue, which is
 -- deleted in the statement that inserts the result; a partitioned table could not carry a unique key over (run_id, position).
@@ -214,6 +212,26 @@ comment on column orbit_private.context_entry.worker_id is 'Whose report it came
 comment on column orbit_private.context_entry.updated_at is 'When it was last written.';
 comment on column orbit_private.context_entry.expires_at is 'When it may be deleted, once its run is over.';
 comment on column orbit_private.context_entry.version is 'The run''s event number at which it was written: a worker asks for what is newer than it has.';
+
+create table orbit_private.run_secret (
+  queue_no bigint not null references orbit.test_runs (queue_no) on delete cascade,
+  name text not null,
+  sealed text not null,
+  place text not null,
+  released_to bigint[] not null default '{}',
+  expires_at timestamptz not null default now() + interval '24 hours',
+  primary key (queue_no, name),
+  constraint run_secret_is_sealed_check check (sealed ~ '^orbit\.(seal|pgp)\.v1\.')
+);
+create index idx_run_secret_expires_at on orbit_private.run_secret (expires_at);
+alter table orbit_private.run_secret enable row level security;
+comment on table orbit_private.run_secret is 'Secret variables of runs, as they were when each was started. Nobody reads them but workers that hold tests which use them.';
+comment on column orbit_private.run_secret.queue_no is 'The run''s number in the queue.';
+comment on column orbit_private.run_secret.name is 'The variable; `env.x` is the environment''s own value where another one overrides it.';
+comment on column orbit_private.run_secret.sealed is 'One of the two sealed forms.';
+comment on column orbit_private.run_secret.place is 'What it is sealed for: run:<id>:<name>, or the place of the variable it was taken from.';
+comment on column orbit_private.run_secret.released_to is 'Workers that were given it, by id: each is in the audit log once.';
+comment on column orbit_private.run_secret.expires_at is 'When it goes, if the run is over by then.';
 
 -- Definer: the one question that the definers below ask of whoever calls them.
 create function orbit_private.may_read_run(p_queue_no bigint)

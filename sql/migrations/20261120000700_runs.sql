@@ -189,11 +189,11 @@ begin
   perform orbit_private.ensure_partitions(v_now);
   v_id := case when p_request ? 'run_id' then orbit_private.to_uuid(p_request ->> 'run_id', 'run_id') else gen_random_uuid() end;
   insert into orbit.test_runs (id, organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
-                               selection, variables, secrets, triggered_by, idempotency_key, base_dir, created_by, created_at)
+                               selection, variables, triggered_by, idempotency_key, base_dir, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
             coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
             coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(p_request -> 'variables', '{}'),
-            coalesce(p_request -> 'secrets', '{}'), coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', p_request ->> 'base_dir',
+            coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', p_request ->> 'base_dir',
             (select auth.uid()), v_now)
     on conflict do nothing returning * into v_run;
   if v_run.id is null then
@@ -212,6 +212,11 @@ begin
   insert into orbit_private.run_progress (queue_no, run_id, total, remaining, fail_fast, deadline_at)
     values (v_run.queue_no, v_run.id, v_total, v_total, v_run.fail_fast,
             v_now + make_interval(secs => (p_request ->> 'timeout')::float8)) returning * into v_progress;
+
+  if p_request ? 'secrets' then
+    insert into orbit_private.run_secret (queue_no, name, sealed, place)
+      select v_run.queue_no, s.key, s.value, format('run:%s:%s', v_run.id, s.key) from jsonb_each_text(p_request -> 'secrets') s;
+  end if;
 
   v_disabled := orbit_private.enqueue(v_base, v_run.lane, v_rank, v_version.test_case_ids, v_chosen);
 
@@ -427,15 +432,24 @@ comment on function orbit.cancel_run is 'Cancels a run: {run_id, reason?}. What 
 
 -- The context --------------------------------------------------------------------------------------------------------------
 
+-- Definer: the names only, and of runs that the caller may read.
+create function orbit_private.run_secret_names(p_queue_no bigint)
+returns jsonb language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(s.name order by s.name), '[]') from orbit_private.run_secret s
+    where s.queue_no = p_queue_no and orbit_private.may_read_run(p_queue_no)
+$$;
+comment on function orbit_private.run_secret_names is 'The names of a run''s secret variables, as an array; empty unless the caller may read the run.';
+grant execute on function orbit_private.run_secret_names to authenticated, service_role;
+
 create function orbit.get_context(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$
   select jsonb_build_object('run_id', r.id, 'shared_auth_tokens', orbit_private.context_of(r.queue_no, 'token'),
       'shared_variables', orbit_private.context_of(r.queue_no, 'variable') , 'captured_data', orbit_private.context_of(r.queue_no, 'captured'),
-      'test_order', orbit_private.test_order_of(r.version_id), 'variables', r.variables, 'secrets', r.secrets,
+      'test_order', orbit_private.test_order_of(r.version_id), 'variables', r.variables, 'secrets', orbit_private.run_secret_names(r.queue_no),
       'expires_at', coalesce(r.finished_at, clock_timestamp()) + interval '24 hours')
     from orbit_private.visible_run(p_request) r
 $$;
-comment on function orbit.get_context is 'The context of a run by {run_id}: shared_auth_tokens, shared_variables, captured_data by test, test_order, the run''s variables; secret values are sealed.';
+comment on function orbit.get_context is 'The context of a run by {run_id}: shared_auth_tokens, shared_variables, captured_data by test, test_order, the run''s variables, and the names of its secrets; secret values are sealed.';
 
 -- Definer: it writes the context, after require().
 create function orbit_private.put_context(p_request jsonb)
@@ -507,15 +521,19 @@ comment on function orbit.resolve_dependencies is 'What a test of a run waits fo
 -- Definer: contexts are nobody's rows; cleaning them up is allowed to administrative roles and to orbit_runner.tick().
 create function orbit_private.cleanup_expired_contexts(p_now timestamptz default now())
 returns int language plpgsql security definer set search_path = '' as $$
-declare v_count int;
+declare v_count int; v_secrets int;
 begin
   delete from orbit_private.context_entry e where e.expires_at < p_now
     and not exists (select from orbit_private.run_progress p where p.queue_no = e.queue_no)
     and not exists (select from orbit.test_runs r where r.queue_no = e.queue_no and r.finished_at > p_now - interval '24 hours');
   get diagnostics v_count = row_count;
-  return v_count;
+  delete from orbit_private.run_secret e where e.expires_at < p_now
+    and not exists (select from orbit_private.run_progress p where p.queue_no = e.queue_no)
+    and not exists (select from orbit.test_runs r where r.queue_no = e.queue_no and r.finished_at > p_now - interval '24 hours');
+  get diagnostics v_secrets = row_count;
+  return v_count + v_secrets;
 end $$;
-comment on function orbit_private.cleanup_expired_contexts is 'Deletes context entries of runs that ended more than 24 hours ago; returns how many.';
+comment on function orbit_private.cleanup_expired_contexts is 'Deletes context entries and secrets of runs that ended more than 24 hours ago; returns how many.';
 
 create function orbit.cleanup_expired_contexts(p_request jsonb default '{}')
 returns jsonb language sql set search_path = '' as $$ select jsonb_build_object('deleted', orbit_private.cleanup_expired_contexts()) $$;

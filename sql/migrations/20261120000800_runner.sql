@@ -22,16 +22,55 @@ comment on function orbit_runner.heartbeat is 'Renews the lease of all that the 
 create function orbit_runner.load_run(p_queue_no bigint)
 returns jsonb language sql stable security definer set search_path = '' as $$
   select jsonb_build_object('run_id', r.id, 'queue_no', r.queue_no, 'created_at', r.created_at, 'version_id', r.version_id, 'base_dir', r.base_dir,
-    'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', r.variables, 'secrets', r.secrets,
+    'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', r.variables,
+    'secrets', coalesce(k.names, '[]'), 'uses', case when k.names is not null then (
+      select jsonb_agg(to_jsonb(c.uses) order by t.n) from unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id) end,
     'context_version', coalesce(g.context_version, 0),
     'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret))
                            from orbit_private.context_entry c where c.queue_no = r.queue_no), '[]'))
   from orbit.test_runs r join orbit.test_suites s on s.id = r.suite_id join orbit.projects p on p.id = r.project_id
     join orbit.test_suite_versions v on v.id = r.version_id left join orbit.environments e on e.id = r.environment_id
     left join orbit_private.run_progress g on g.queue_no = r.queue_no
+    cross join (select jsonb_agg(n.name order by n.name) as names from orbit_private.run_secret n where n.queue_no = p_queue_no) k
   where r.queue_no = p_queue_no
 $$;
-comment on function orbit_runner.load_run is 'All that a worker needs to know of a run, once: its document, variables, and the context so far.';
+comment on function orbit_runner.load_run is 'All that a worker needs to know of a run, once: its document, variables, and the context so far. Of secrets the names, and what each test uses (by position; null where there are no secrets): see open_secrets.';
+
+create function orbit_runner.open_secrets(p_worker bigint, p_jobs bigint[], p_keys text[] default '{}', p_lease interval default '10 seconds')
+returns table (queue_no bigint, name text, sealed text, place text, value jsonb)
+language plpgsql security definer set search_path = '' as $$
+#variable_conflict use_column
+-- Secrets follow the lease: whoever does not hold the tests is given none, and of those it holds, what they use. What the database sealed
+-- itself it opens here, with the Vault's key or one of p_keys (left sealed where it has neither); the rest is opened by the worker alone.
+declare v_run record; v_new text[]; v_key text := array_to_string(p_keys, ' '); v_ids text[];
+begin
+  for v_run in
+    select r.queue_no, r.id, r.organization_id, bool_or(c.uses is null) as anything,
+           array_agg(distinct regexp_replace(u, '^env\.', '')) filter (where u is not null) as uses
+      from orbit_private.job j join orbit_private.worker w on w.id = j.worker_id and w.seen_at > clock_timestamp() - p_lease
+      join orbit.test_cases c on c.id = j.test_case_id join orbit.test_runs r on r.queue_no = j.id >> 20 left join unnest(c.uses) u on true
+      where j.id = any (p_jobs) and j.state = 2 and j.worker_id = p_worker
+      group by r.queue_no, r.id, r.organization_id order by r.queue_no
+  loop
+    continue when not v_run.anything and v_run.uses is null;
+    perform 1 from orbit_private.run_secret s where s.queue_no = v_run.queue_no order by s.name for update;
+    with released as (
+      update orbit_private.run_secret s set released_to = s.released_to || p_worker
+        where s.queue_no = v_run.queue_no and (v_run.anything or regexp_replace(s.name, '^env\.', '') = any (v_run.uses)) and p_worker <> all (s.released_to)
+        returning s.name)
+    select array_agg(r.name order by r.name) into v_new from released r;
+    if v_new is not null then  -- once for a worker, not once for a test: the log grows by neither
+      perform orbit_private.audit(v_run.organization_id, 'secret.release', 'run', v_run.id::text, null,
+        jsonb_build_object('worker', p_worker, 'names', v_new));
+    end if;
+    v_ids := coalesce(v_ids, array(select k.key_id from orbit_private.secret_keys(v_key) k));
+    return query select s.queue_no, s.name, case when o.here then null else s.sealed end, s.place,
+        case when o.here then orbit_private.open_pgp(s.sealed, s.place, v_key) end
+      from orbit_private.run_secret s cross join lateral (select s.sealed like 'orbit.pgp.%' and split_part(s.sealed, '.', 4) = any (v_ids) as here) o
+      where s.queue_no = v_run.queue_no and (v_run.anything or regexp_replace(s.name, '^env\.', '') = any (v_run.uses)) order by s.name;
+  end loop;
+end $$;
+comment on function orbit_runner.open_secrets is 'The secrets that the tests of these jobs use, if this worker holds them: sealed, with the place that opens them, or (what the database sealed and can open) the value. p_keys: keys for that, beside the Vault''s. p_lease: how long the worker may have been silent.';
 
 create function orbit_runner.held_jobs(p_worker bigint)
 returns table (job_id bigint, attempt smallint) language sql stable security definer set search_path = '' as $$

@@ -12,10 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from orbit_context import __version__
-from orbit_context.errors import DatabaseUnavailableError, InvalidRequestError, NotFoundError, OrbitError
+from orbit_context.errors import ConflictError, DatabaseUnavailableError, InvalidRequestError, NotFoundError, OrbitError
 from orbit_context.gateway.patience import patiently
 from orbit_context.gateway.runner import ContextDelta, Job, Report, RunnerGateway
 from orbit_context.models.outcome import Outcome
+from orbit_context.seal import is_sealed_by_database
 from orbit_runner.worker.heartbeat import HEARTBEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from orbit_runner.worker.run_state import RunState
 
@@ -95,6 +96,7 @@ class Worker:
         self._low = _NEGATIVE_INFINITY
         self._low_since = 0.0
         self._one_by_one = 0
+        self._opening = asyncio.Lock()
         self.finished: dict[int, str] = {}
         """The verdict of the run `until`, by its queue_no, if it was this worker that brought it to its end."""
 
@@ -346,6 +348,11 @@ class Worker:
             state, executor = await asyncio.shield(task)
         except OrbitError as error:
             return Outcome("errored", 0.0, category="config", reason=str(error)), []
+        if state.missing_secrets([job.position]):
+            try:
+                await self._open_secrets(state, job)
+            except OrbitError as error:
+                return Outcome("errored", 0.0, category="config", reason=str(error)), []
         outcome = await executor.run(job.position, job.attempt)
         if outcome.status != "passed" or not outcome.captures:
             return outcome, []
@@ -365,13 +372,41 @@ class Worker:
         gateway = RunnerGateway(self._dsn)
         try:
             loaded = await patiently(lambda: gateway.load_run(queue_no))
+            if loaded is None:
+                raise NotFoundError(f"run {queue_no} is not in the database any more")
+            state = RunState.from_database(loaded, self._sealer)
+            if state.missing_secrets(job_id & 0xFFFFF for job_id in self._held if job_id >> 20 == queue_no):
+                await self._ask_for_secrets(gateway, state)
         finally:
             await gateway.close()
-        if loaded is None:
-            raise NotFoundError(f"run {queue_no} is not in the database any more")
-        state = RunState.from_database(loaded, self._sealer)
         self._known[queue_no] = state.context_version
         return state, self._executors(state)
+
+    async def _open_secrets(self, state: RunState, job: Job) -> None:
+        async with self._opening:
+            if not state.missing_secrets([job.position]):
+                return  # another test's asking brought it
+            gateway = RunnerGateway(self._dsn)
+            try:
+                await self._ask_for_secrets(gateway, state)
+            finally:
+                await gateway.close()
+        if missing := state.missing_secrets([job.position]):
+            # The lease ran out: what this worker holds is another's, or will be.
+            self._lost = True
+            self._wake.set()
+            raise ConflictError(
+                f"{min(missing)} is released to the worker that holds the test; this one does not any more"
+            )
+
+    async def _ask_for_secrets(self, gateway: RunnerGateway, state: RunState) -> None:
+        """Has the database release what the tests held of that run use: all at once, so that it is seldom asked twice."""
+        held = [job_id for job_id in self._held if job_id >> 20 == state.queue_no]
+        released = await patiently(lambda: gateway.open_secrets(self.id or 0, held, lease=self._lease))
+        if self._sealer is not None and any(is_sealed_by_database(secret.sealed) for secret in released):
+            keys = self._sealer.keys_for_database()
+            released = await patiently(lambda: gateway.open_secrets(self.id or 0, held, keys=keys, lease=self._lease))
+        state.open_secrets(released)
 
     def _report(self, job: Job, outcome: Outcome, captures: Sequence[dict[str, Any]] = ()) -> None:
         extra: dict[str, Any] = {}

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from orbit_context.context import secret_place
 from orbit_context.errors import SecretKeyError
 from orbit_context.redact import Redactor
+from orbit_context.seal import is_sealed_by_database
 from orbit_context.suite.load import build_suite
 from orbit_context.suite.stored import document_from_json
 from orbit_context.template import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from orbit_context.gateway.runner import ContextDelta
+    from orbit_context.gateway.runner import ContextDelta, ReleasedSecret
     from orbit_context.models.outcome import Captured
     from orbit_context.seal import Sealer
     from orbit_context.suite.document import Test
@@ -37,17 +38,20 @@ class RunState:
         suite: LoadedSuite,
         variables: Mapping[str, Any],
         secrets: Iterable[str] = (),
+        unopened: Iterable[str] = (),
+        uses: Sequence[Collection[str] | None] | None = None,
         sealer: Sealer | None,
     ) -> None:
+        """`variables` holds the values of `secrets`. Those of `unopened` come later (`open_secrets`), for the tests that use
+        them; `uses` says which do, by position: None, or no list at all, stands for all."""
         self.queue_no = queue_no
         self.run_id = run_id
         self.suite = suite
         self.tests: list[tuple[str, Test]] = list(suite.document.tests.items())
         # `env.x` is the environment's own value where another one overrides it.
         self.variables = {name: value for name, value in variables.items() if not name.startswith(_OWN)}
-        self.environment = self.variables | {
-            name.removeprefix(_OWN): value for name, value in variables.items() if name.startswith(_OWN)
-        }
+        self._own = {name.removeprefix(_OWN): value for name, value in variables.items() if name.startswith(_OWN)}
+        self.environment = self.variables | self._own
         self.context_version = 0
         self.redactor = Redactor()
         self.tokens: dict[str, Any] = {}
@@ -55,20 +59,20 @@ class RunState:
         self.captured: dict[str, dict[str, Any]] = {}
         self._run = {"id": run_id, "started_at": created_at}
         self._sealer = sealer
+        self._unopened = set(unopened)
+        self._uses = uses
         for name in secrets:
             self.redactor.add(variables[name], name=name)
 
     @classmethod
     def from_database(cls, loaded: Mapping[str, Any], sealer: Sealer | None) -> RunState:
-        """From the answer of orbit_runner.load_run. Raises SecretKeyError where a secret cannot be opened."""
-        variables = dict(loaded["variables"])
-        for name, sealed in loaded["secrets"].items():
-            variables[name] = _opened(sealer, sealed, loaded["run_id"], name)
+        """From the answer of orbit_runner.load_run. Raises SecretKeyError where a captured secret cannot be opened."""
+        variables, secrets = loaded["variables"], loaded["secrets"]
         suite = build_suite(
             document_from_json(loaded["document"]),
             base_dir=loaded["base_dir"],
-            environment={name.removeprefix(_OWN) for name in variables},
-            overrides=variables,
+            environment={name.removeprefix(_OWN) for name in (*variables, *secrets)},
+            overrides={*variables, *secrets},
         )
         state = cls(
             queue_no=loaded["queue_no"],
@@ -76,12 +80,35 @@ class RunState:
             created_at=loaded["created_at"],
             suite=suite,
             variables=variables,
-            secrets=loaded["secrets"],
+            unopened=secrets,
+            uses=loaded["uses"],
             sealer=sealer,
         )
         state._absorb(loaded["context"])
         state.context_version = loaded["context_version"]
         return state
+
+    def missing_secrets(self, positions: Iterable[int]) -> set[str]:
+        """The secret variables that these tests use and that have not been opened yet."""
+        missing: set[str] = set()
+        for position in positions if self._unopened else ():
+            uses = self._uses[position] if self._uses is not None else None
+            if uses is None:
+                return set(self._unopened)
+            plain = {name.removeprefix(_OWN) for name in uses}
+            missing |= {name for name in self._unopened if name.removeprefix(_OWN) in plain}
+        return missing
+
+    def open_secrets(self, released: Iterable[ReleasedSecret]) -> None:
+        """Takes in what the database released. Raises SecretKeyError where one cannot be opened."""
+        for secret in released:
+            if secret.name not in self._unopened:
+                continue
+            value = secret.value if secret.sealed is None else self._open(secret.name, secret.sealed, secret.place)
+            self.redactor.add(value, name=secret.name)  # before anything can use it
+            (self._own if secret.name.startswith(_OWN) else self.variables)[secret.name.removeprefix(_OWN)] = value
+            self.environment = self.variables | self._own
+            self._unopened.discard(secret.name)
 
     def scope(self, position: int, attempt: int) -> Scope:
         """What the names of that test's templates stand for, now."""
@@ -120,7 +147,7 @@ class RunState:
     def _absorb(self, entries: Iterable[tuple[str, str, str, Any, bool]]) -> None:
         for kind, producer, name, value, secret in entries:
             if secret:
-                clear = _opened(self._sealer, value, self.run_id, name)
+                clear = self._open(name, value, secret_place(self.run_id, name))
                 self.redactor.add(clear, name=name)
                 self._put(kind, producer, name, clear)
             else:
@@ -139,11 +166,15 @@ class RunState:
             raise _no_key(capture.name)
         return self._sealer.seal(capture.value, aad=secret_place(self.run_id, capture.name))
 
-
-def _opened(sealer: Sealer | None, sealed: str, run_id: str, name: str) -> Any:
-    if sealer is None:
-        raise _no_key(name)
-    return sealer.open(sealed, aad=secret_place(run_id, name))
+    def _open(self, name: str, sealed: str, place: str) -> Any:
+        if is_sealed_by_database(sealed):
+            raise SecretKeyError(
+                f"{name} was sealed by the database with a key that neither its Vault nor this worker has",
+                hint="add that key to ORBIT_SECRET_KEY after the present one, or to the Vault's orbit_secret_key",
+            )
+        if self._sealer is None:
+            raise _no_key(name)
+        return self._sealer.open(sealed, aad=place)
 
 
 def _no_key(name: str) -> SecretKeyError:
