@@ -314,6 +314,7 @@ begin
     return jsonb_build_object('suite_id', v_suite.id, 'version_id', v_version.id, 'version', v_version.number,
       'tests', cardinality(v_version.test_case_ids), 'changed', false);
   end if;
+  perform orbit_private.look(v_project.organization_id, 'save_suite');
 
   select array_agg(t ->> 'key' order by n), array_agg(coalesce(t ->> 'id', t ->> 'key') order by n) into v_keys, v_names
     from jsonb_array_elements(v_document -> 'tests') with ordinality x (t, n);
@@ -415,6 +416,8 @@ begin
     where s.id = v_suite.id;
   perform orbit_private.tag_endpoints(v_endpoints || array(
     select distinct r.endpoint_id from orbit.test_request_configs r where r.test_case_id = any (v_ids) and r.endpoint_id is not null));
+  perform orbit_private.within_quota(v_project.organization_id, 'stored_bytes', pg_column_size(v_document));
+  perform orbit_private.take(v_project.organization_id, 'save_suite');
   return jsonb_build_object('suite_id', v_suite.id, 'version_id', v_version.id, 'version', v_version.number,
     'tests', cardinality(v_ids), 'changed', true);
 exception when data_exception or check_violation or not_null_violation then

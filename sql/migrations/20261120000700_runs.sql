@@ -119,6 +119,7 @@ begin
       'Save it first: orbit.save_suite, or `orbit run FILE`.');
   end if;
   perform orbit_private.require('run.start', 'suite', v_suite.id);
+  perform orbit_private.look_before_start(v_suite.organization_id, v_now);
   -- Shared with other starts, but not with a save: dependencies are the suite's, and must be those of the version.
   select * into v_suite from orbit.test_suites s where s.id = v_suite.id for share;
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
@@ -242,6 +243,9 @@ begin
     perform orbit_private.finish_run(v_progress, v_now);
     select * into v_run from orbit.test_runs r where r.id = v_run.id;
   end if;
+  perform orbit_private.take_for_start(v_run.organization_id, v_now);
+  perform orbit_private.audit(v_run.organization_id, 'run.start', 'run', v_run.id::text, null,
+    jsonb_build_object('suite', v_suite.key, 'version', v_version.number, 'tests', v_progress.total, 'triggered_by', v_run.triggered_by), v_suite.key);
   perform pg_notify('orbit_ready', v_run.lane::text);
   return orbit_private.run_of(v_run);
 exception when data_exception or check_violation or not_null_violation then
@@ -422,6 +426,9 @@ declare v_run orbit.test_runs := orbit_private.visible_run(p_request); v_done bo
 begin
   perform orbit_private.require('run.control', 'suite', v_run.suite_id);
   v_done := orbit_private.stop_run(v_run.queue_no, 'cancelled', coalesce(p_request ->> 'reason', 'cancelled'), clock_timestamp());
+  if v_done then
+    perform orbit_private.audit(v_run.organization_id, 'run.cancel', 'run', v_run.id::text, null, jsonb_build_object('reason', p_request ->> 'reason'));
+  end if;
   return orbit_private.run_of(orbit_private.visible_run(jsonb_build_object('run_id', v_run.id))) || jsonb_build_object('changed', v_done);
 end $$;
 comment on function orbit_private.cancel_run is 'See orbit.cancel_run.';
@@ -480,6 +487,10 @@ begin
     on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret, version = excluded.version,
       worker_id = null, updated_at = now(), expires_at = excluded.expires_at;
   get diagnostics v_count = row_count;
+  -- The names: values are captured data of the system under test, or secrets.
+  perform orbit_private.audit(v_run.organization_id, 'context.write', 'run', v_run.id::text, null, jsonb_build_object('entries',
+    (select jsonb_agg(concat_ws(' ', e ->> 'kind', e ->> 'producer', e ->> 'name') order by n)
+       from jsonb_array_elements(p_request -> 'entries') with ordinality x (e, n) where n <= 100)));
   return jsonb_build_object('version', v_version, 'entries', v_count);
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);

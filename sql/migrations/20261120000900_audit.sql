@@ -249,6 +249,170 @@ create policy audit_log_select on orbit.audit_log for select to authenticated us
   organization_id = any (array(select orbit_private.my_organization_ids('audit.read')))
   or (organization_id = '00000000-0000-0000-0000-000000000000' and (select orbit_private.may('audit.read', 'system', null))));
 
+-- Reading and verifying --------------------------------------------------------------------------------------------------------
+
+-- Definer: the chain of an organisation that was deleted is found by its id.
+create function orbit_private.audit_chain_of(p_request jsonb)
+returns uuid language plpgsql stable security definer set search_path = '' as $$
+declare v_name text := p_request ->> 'organization'; v_id uuid;
+begin
+  if coalesce((p_request ->> 'system')::boolean, false) then
+    perform orbit_private.require('audit.read', 'system', null);
+    return '00000000-0000-0000-0000-000000000000';
+  elsif v_name ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and orbit_private.caller_is_trusted() then
+    return v_name::uuid;
+  end if;
+  v_id := orbit_private.organization_of(p_request);
+  perform orbit_private.require('audit.read', 'organization', v_id);
+  return v_id;
+end $$;
+comment on function orbit_private.audit_chain_of is 'The chain that a request means by {organization?} or {system: true}; administrative roles may give an id, also of what is gone. OR003 unless the caller may read it.';
+grant execute on function orbit_private.audit_chain_of to authenticated, service_role;
+
+create function orbit.list_audit(p_request jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+declare
+  v_chain uuid; v_rows jsonb; v_next bigint; v_since timestamptz; v_until timestamptz;
+  v_limit int := coalesce((p_request ->> 'limit')::int, 50); v_before bigint := coalesce((p_request ->> 'before')::bigint, 9223372036854775807);
+  v_action text := p_request ->> 'action'; v_who text := p_request ->> 'who'; v_resource text := p_request ->> 'resource';
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'system', 'action', 'who', 'resource', 'since', 'until', 'before', 'limit']);
+  v_chain := orbit_private.audit_chain_of(p_request);
+  if v_limit not between 1 and 500 then
+    perform orbit_private.refuse('OR001', format('limit %s is not between 1 and 500', v_limit), '', 'Ask for the rest with before: the answer''s next.');
+  end if;
+  v_since := (p_request ->> 'since')::timestamptz; v_until := (p_request ->> 'until')::timestamptz;
+  select jsonb_agg(jsonb_build_object('number', r.number, 'at', r.at, 'user_id', r.user_id, 'actor', r.actor, 'address', r.address, 'agent', r.agent,
+           'action', r.action, 'resource_type', r.resource_type, 'resource_id', r.resource_id, 'resource_name', r.resource_name,
+           'before', r.before, 'after', r.after, 'hash', encode(r.hash, 'hex')) order by r.number desc) filter (where r.n <= v_limit),
+         min(r.number) filter (where r.n <= v_limit and r.n = v_limit and r.further)
+    into v_rows, v_next
+    from (select l.*, row_number() over (order by l.number desc) as n, count(*) over () > v_limit as further from (
+      select a.* from orbit.audit_log a
+        where a.organization_id = v_chain and a.number < v_before
+          and (v_action is null or a.action = v_action or split_part(a.action, '.', 1) = v_action)
+          and (v_who is null or lower(a.actor) = lower(v_who) or a.user_id::text = v_who)
+          and (v_resource is null or v_resource in (a.resource_type, a.resource_id, a.resource_name))
+          and (v_since is null or a.at >= v_since) and (v_until is null or a.at < v_until)
+        order by a.number desc limit v_limit + 1) l) r;
+  return jsonb_build_object('entries', coalesce(v_rows, '[]'), 'next', v_next);
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit.list_audit is
+  'Entries of the audit log, newest first: {organization? | system?: true, action? (environment.update, or environment for all of it), who? (address, role or user id), resource? (kind, id or name), since?, until?, limit? = 50 (at most 500), before? (number)}. Answers {entries, next: what to give as before for the rest, or null}. OR003 without audit.read.';
+
+-- Definer: heads are nobody's to read.
+create function orbit_private.verify_audit(p_request jsonb)
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
+-- Stable: all it reads is of one moment, whatever commits meanwhile.
+declare
+  v_chain uuid; v_head orbit_private.audit_head; v_from bigint; v_to bigint; v_start bytea; v_rows bigint; v_last bigint; v_last_hash bytea;
+  v_bad bigint; v_why text; v_kept text := lower(p_request ->> 'head'); v_kept_number bigint; v_kept_hash bytea;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'system', 'from', 'to', 'head']);
+  v_chain := orbit_private.audit_chain_of(p_request);
+  if v_kept !~ '^([0-9]{1,18}:)?[0-9a-f]{64}$' then
+    perform orbit_private.refuse('OR001', 'head is no head of an audit chain', left(v_kept, 100), 'It is <number>:<hash>, as `orbit audit verify` prints it, or the hash alone.');
+  end if;
+  if v_kept is not null and p_request ->> 'to' is not null then
+    perform orbit_private.refuse('OR001', 'head and to exclude each other', '', 'A head stands for all that came before it: leave to out.');
+  end if;
+  v_kept_number := substring(v_kept from '^([0-9]+):'); v_kept_hash := decode(right(v_kept, 64), 'hex');
+
+  select * into v_head from orbit_private.audit_head h where h.organization_id = v_chain;
+  if not found then
+    v_head := row(v_chain, 0, orbit_private.audit_genesis(v_chain), 0, orbit_private.audit_genesis(v_chain), null);
+  end if;
+  v_from := greatest(coalesce((p_request ->> 'from')::bigint, 1), v_head.anchor_number + 1);
+  v_to := coalesce((p_request ->> 'to')::bigint, 9223372036854775807);
+  if v_from = v_head.anchor_number + 1 then
+    v_start := v_head.anchor_hash;
+    select min(a.number), 'lies before the anchor: it was put there by hand' into v_bad, v_why
+      from orbit.audit_log a where a.organization_id = v_chain and a.number < v_from having count(*) > 0;
+  else
+    select a.hash into v_start from orbit.audit_log a where a.organization_id = v_chain and a.number = v_from - 1;
+    if not found then
+      v_bad := v_from - 1; v_why := 'is missing';
+    end if;
+  end if;
+
+  select count(*) into v_rows from orbit.audit_log a where a.organization_id = v_chain and a.number between v_from and v_to;
+  select a.number, a.hash into v_last, v_last_hash
+    from orbit.audit_log a where a.organization_id = v_chain and a.number between v_from and v_to order by a.number desc limit 1;
+  if v_bad is null then
+    select c.number, c.why into v_bad, v_why from (
+      select case when a.number <> a.previous + 1 then a.previous + 1 else a.number end as number,
+             case when a.number <> a.previous + 1 then format('is missing: %s comes after %s', a.number, a.previous)
+                  when a.number > v_head.number then format('was put there by hand: the chain ends at %s', v_head.number)
+                  when a.hash is distinct from a.expected then 'was changed, or is not where it was: its hash does not follow from what it says and from the entry before'
+             end as why
+        from (select e.number, e.hash, lag(e.number, 1, v_from - 1) over w as previous,
+                     sha256(lag(e.hash, 1, v_start) over w || convert_to(orbit_private.audit_text(e), 'UTF8')) as expected
+                from orbit.audit_log e where e.organization_id = v_chain and e.number between v_from and v_to window w as (order by e.number)) a) c
+      where c.why is not null order by c.number limit 1;
+  end if;
+  if v_bad is null and v_to >= v_head.number and v_from <= v_head.number + 1 then
+    v_last := coalesce(v_last, v_from - 1); v_last_hash := coalesce(v_last_hash, v_start);
+    if v_last < v_head.number then
+      v_bad := v_last + 1; v_why := format('is missing, with all up to %s', v_head.number);
+    elsif v_last_hash <> v_head.hash then
+      v_bad := v_last; v_why := 'is not the entry that was written last';
+    end if;
+  end if;
+
+  -- What somebody kept outside: the one thing that whoever owns the database cannot write anew.
+  if v_bad is null and v_kept is not null and not exists (
+       select from orbit.audit_log a where a.organization_id = v_chain and a.hash = v_kept_hash and a.number = coalesce(v_kept_number, a.number))
+     and not (v_kept_hash = v_head.anchor_hash and v_head.anchor_number = coalesce(v_kept_number, v_head.anchor_number)) then
+    v_bad := v_kept_number;
+    v_why := case when v_kept_number < v_head.anchor_number then format('was dropped by retention, with all up to %s: the head given is too old to compare with', v_head.anchor_number)
+                  else 'does not have the hash of the head given: the chain was written anew, or cut, after that head was kept' end;
+  end if;
+  return jsonb_build_object('rows', v_rows, 'ok', v_why is null,
+    'first_bad', case when v_why is not null then jsonb_build_object('number', v_bad, 'why', v_why) end,
+    'anchor', case when v_head.anchor_number > 0 then jsonb_build_object('number', v_head.anchor_number, 'hash', encode(v_head.anchor_hash, 'hex'), 'at', v_head.anchored_at) end,
+    'head', jsonb_build_object('number', v_head.number, 'hash', encode(v_head.hash, 'hex')));
+exception when data_exception then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+
+create function orbit.verify_audit(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$ select orbit_private.verify_audit(p_request) $$;
+comment on function orbit.verify_audit is
+  'Walks an audit chain: {organization? | system?: true, from?, to? (numbers), head? (<number>:<hash> or a hash that somebody kept)}. Answers {rows, ok, first_bad: {number, why} or null, anchor: {number, hash, at} or null, head: {number, hash}}. From a number on, the entry before is believed. OR003 without audit.read.';
+grant execute on function orbit.list_audit, orbit.verify_audit, orbit_private.verify_audit to authenticated, service_role;
+
+-- Retention --------------------------------------------------------------------------------------------------------------------
+
+create function orbit_private.drop_audit(p_organization_id uuid, p_before timestamptz, p_limit int default 10000)
+returns bigint language plpgsql set search_path = '' as $$
+declare v_head orbit_private.audit_head; v_through bigint; v_hash bytea; v_at timestamptz;
+begin
+  select * into v_head from orbit_private.audit_head h where h.organization_id = p_organization_id;
+  if not found then
+    return 0;
+  end if;
+  -- Up to the first entry that stays; never the newest, which shows where the chain has got to.
+  select coalesce(min(a.number), v_head.number) - 1 into v_through from (
+    select a.number, a.at from orbit.audit_log a where a.organization_id = p_organization_id order by a.number limit p_limit + 1) a where a.at >= p_before;
+  v_through := least(v_through, v_head.number - 1, v_head.anchor_number + p_limit);
+  select a.hash, a.at into v_hash, v_at from orbit.audit_log a where a.organization_id = p_organization_id and a.number = v_through;
+  if not found or v_through <= v_head.anchor_number then
+    return 0;
+  end if;
+  update orbit_private.audit_head h set anchor_number = v_through, anchor_hash = v_hash, anchored_at = clock_timestamp()
+    where h.organization_id = p_organization_id and h.anchor_number = v_head.anchor_number;
+  if not found then
+    return 0;  -- somebody else does it at this moment
+  end if;
+  delete from orbit.audit_log a where a.organization_id = p_organization_id and a.number <= v_through;
+  perform orbit_private.audit(p_organization_id, 'audit.drop', 'audit_log', null, null,
+    jsonb_build_object('from', v_head.anchor_number + 1, 'through', v_through, 'hash', encode(v_hash, 'hex'), 'newest', v_at));
+  return v_through - v_head.anchor_number;
+end $$;
+comment on function orbit_private.drop_audit is 'Retention: drops a chain''s oldest entries, up to the first that is not older, at most so many at once; their number. The anchor signs them off, so that the rest can still be verified, and the drop is itself an entry.';
+
 -- Tables of configuration ------------------------------------------------------------------------------------------------------
 
 create function orbit_private.audit_value(p_value jsonb, p_shorten boolean)
