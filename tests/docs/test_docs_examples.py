@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,11 @@ import pytest
 import yaml
 from orbit_runner.assertions.compiler import compile_checks
 from orbit_runner.execute.suite import compile_suite
+from orbit_runner.local.rest import Keys, RestServer
 from orbit_runner.sandbox import Sandbox
 from support.command import OrbitCommand, finished, line_with
 from support.documentation import Block, page, pages
+from support.gateways import make_account
 
 from orbit_context.errors import TemplateError
 from orbit_context.extract.capture import CaptureError, compile_capture
@@ -32,6 +35,7 @@ from orbit_context.suite.load import load_environment, load_suite
 from orbit_context.template import NAMESPACES, Scope, compile_value
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from support.postgres import Database
@@ -125,18 +129,34 @@ if (coroutine := eval(code, {"__name__": "__main__"})) is not None:
 """
 
 
+@asynccontextmanager
+async def supabase_project(database: Database) -> AsyncIterator[dict[str, str]]:
+    """A REST and Auth server over the database, where ada has an account; what the examples find in their environment."""
+    server = RestServer(database.dsn, Keys.generate())
+    try:
+        url = await asyncio.to_thread(server.start)
+        async with database.connect() as connection:
+            ada = await make_account(connection, "ada", "ada@example.com")
+        yield {"SUPABASE_URL": url, "SUPABASE_ANON_KEY": server.keys.publishable, "ADA_PASSWORD": ada.password}
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/sdk.md"])
 async def test_python_runs(name: str, database: Database, cart: Path) -> None:
-    """A page's blocks are one program, on a database that a worker serves."""
+    """A page's blocks are one program, on a database that a worker serves, and a REST server where it speaks of Supabase."""
     program = "\n".join(block.text for block in page(name).blocks if block.language == "python")
     (cart.parent / "program.py").write_text(program)
-    async with OrbitCommand(database.dsn, cart.parent) as orbit:
+    supabase: dict[str, str] = {}
+    async with OrbitCommand(database.dsn, cart.parent) as orbit, AsyncExitStack() as stack:
+        if "SUPABASE_URL" in program:
+            supabase = await stack.enter_async_context(supabase_project(database))
         worker = await orbit.start("worker")
         await line_with(worker.stderr, "serves")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _PROGRAM),
             cwd=cart.parent,
-            env={**os.environ, "ORBIT_DATABASE_URL": database.dsn, "ORBIT_SECRET_KEY": orbit.key},
+            env={**os.environ, **supabase, "ORBIT_DATABASE_URL": database.dsn, "ORBIT_SECRET_KEY": orbit.key},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

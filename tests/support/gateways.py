@@ -62,9 +62,9 @@ class Account:
     password: str = PASSWORD
 
 
-async def make_account(connection: asyncpg.Connection[Any], name: str) -> Account:
+async def make_account(connection: asyncpg.Connection[Any], name: str, email: str | None = None) -> Account:
     """An account of Supabase Auth with a password (its hash is a cheap one, for tests), known to Orbit too."""
-    account = Account(str(uuid4()), f"{name}-{uuid4().hex[:12]}@example.com")
+    account = Account(str(uuid4()), email or f"{name}-{uuid4().hex[:12]}@example.com")
     await connection.execute(
         "insert into auth.users (id, aud, role, email, encrypted_password, email_confirmed_at)"
         " values ($1, 'authenticated', 'authenticated', $2, extensions.crypt($3, extensions.gen_salt('bf', 4)), now())",
