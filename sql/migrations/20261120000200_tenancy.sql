@@ -11,7 +11,8 @@ create table orbit.users (
   email text,
   name text,
   created_at timestamptz not null default now(),
-  constraint users_email_check check (email = lower(email))
+  constraint users_email_check check (email = lower(email) and email <> ''),
+  constraint users_name_check check (length(name) between 1 and 200)
 );
 create index idx_users_email on orbit.users (email);
 comment on table orbit.users is 'People. A row comes with the account of Supabase Auth, and goes with it.';
