@@ -512,6 +512,7 @@ select orbit_private.audited('orbit.permission_assignments', 'permission');
 select orbit_private.audited('orbit.test_suites', 'suite', p_left_out => '{latest_version}');
 select orbit_private.audited('orbit.test_suite_versions', 'suite_version', p_left_out => '{document}', p_shortened => '{test_case_ids}');
 select orbit_private.audited('orbit.environments', 'environment');
-select orbit_private.audited('orbit.environment_variables', 'environment_variable');
+select orbit_private.audited('orbit.environment_variables', 'environment_variable', p_left_out => '{uses}');
+select orbit_private.audited('orbit.variable_definitions', 'variable', p_left_out => '{uses}');
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

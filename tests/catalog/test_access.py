@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SCHEMAS = "('orbit', 'orbit_private', 'orbit_runner')"
 ADA = UUID("aaaaaaaa-0000-4000-8000-000000000001")
 EVE = UUID("eeeeeeee-0000-4000-8000-000000000002")
-SEALED = "orbit.seal.v1.k.x"
+SEALED = "orbit.seal.v1.AAAAAAAA." + "A" * 60
 
 
 @asynccontextmanager
@@ -147,13 +147,14 @@ async def test_nothing_is_executable_by_everybody(queue: Queue) -> None:
 
 
 async def test_clients_write_no_table(queue: Queue) -> None:
-    """What they may write, they write through functions; but for their own preferences, a row of nobody else's."""
+    """What they may write, they write through functions; but for their own preferences, a row of nobody else's, and what admins
+    keep of environments (which rows and columns: tests/variables)."""
     granted = await queue.connection.fetch(
         f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in {SCHEMAS}"
         " and c.relkind in ('r', 'p', 'v', 'm')"
         " and has_table_privilege('authenticated', c.oid, 'insert, update, delete, truncate')"
     )
-    assert {row["relname"] for row in granted} == {"user_preferences"}
+    assert {row["relname"] for row in granted} == {"user_preferences", "environments", "environment_variables"}
 
 
 REQUESTS: dict[str, dict[str, Any]] = {

@@ -341,7 +341,7 @@ async def test_a_malformed_start_is_refused(queue: Queue, request_: Any, code: s
         ("save_environment", {}, "OR001"),
         ("save_environment", {"name": "x", "variables": [{"value": 1}]}, "OR001"),
         ("save_environment", {"name": "x", "variables": "a=1"}, "OR001"),
-        ("save_environment", {"name": "x", "variables": [{"name": "s", "value": "clear", "secret": True}]}, "OR001"),
+        ("save_environment", {"name": "x", "variables": [{"name": "s", "value": "clear", "secret": True}]}, "OR008"),
         (
             "save_environment",
             {"name": "x", "variables": [{"name": "s", "value": 1}, {"name": "s", "value": 2}]},
