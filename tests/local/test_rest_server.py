@@ -336,6 +336,19 @@ def test_an_account_is_made_changed_and_deleted(server: RestServer) -> None:
         assert admin.get("/auth/v1/admin/users/nonsense").status_code == 404
 
 
+def test_who_signs_up_is_stored_as_objects(server: RestServer, shop: Database) -> None:
+    """Triggers on auth.users read names and roles from them."""
+    with client(server, server.keys.publishable) as http:
+        request = {"email": "new@example.com", "password": PASSWORD, "data": {"name": "Nia"}}
+        signed_up = http.post("/auth/v1/signup", json=request)
+    assert signed_up.json()["user"]["user_metadata"]["name"] == "Nia"
+    (row,) = shop.fetch(
+        "select u.raw_user_meta_data ->> 'name' as name, u.raw_app_meta_data ->> 'provider' as provider, i.email"
+        " from auth.users u join auth.identities i on i.user_id = u.id where u.email = 'new@example.com'"
+    )
+    assert tuple(row) == ("Nia", "email", "new@example.com")
+
+
 def test_tokens_live_as_long_as_they_are_told_to(shop: Database) -> None:
     with RestServer(shop.dsn, Keys.generate(), schemas=["public", "shop"], token_seconds=77) as server:
         account(server, "short@example.com")

@@ -40,6 +40,13 @@ async def user_of(gateways: Gateways, account: Account) -> str:
     return str(claims_of(answer.access_token)["sub"])
 
 
+async def test_the_witness_is_a_real_postgrest(gateways: Gateways, request: pytest.FixtureRequest) -> None:
+    headers = {"apikey": gateways.server.keys.publishable}
+    async with httpx.AsyncClient(base_url=gateways.server.url, headers=headers) as client:
+        said = (await client.get("/rest/v1/")).headers.get("server", "")
+    assert said.startswith("postgrest/") is ("postgrest" in request.node.name.rpartition("[")[2])
+
+
 async def test_a_person_signs_in_by_email_and_password(gateways: Gateways) -> None:
     told: list[Session | None] = []
     gateway, session = await signed_in(gateways, on_session=told.append)
