@@ -24,8 +24,9 @@ begin
   end if;
 
   if pg_temp.may_define('auth.uid()') then
+    -- As Supabase has it, without a search_path of its own: only so it is inlined where it is asked.
     create or replace function auth.uid()
-    returns uuid language sql stable set search_path = '' as $$
+    returns uuid language sql stable as $$
       select coalesce(
         nullif(current_setting('request.jwt.claim.sub', true), ''),
         nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
