@@ -98,13 +98,13 @@ comment on function orbit_private.limit_for is 'The limit that holds for an orga
 
 create function orbit_private.refuse_too_many(p_message text, p_seconds double precision, p_hint text)
 returns void language plpgsql stable set search_path = '' as $$
-declare v_detail text := format('retry after %s s', ceil(p_seconds::numeric * 10) / 10);
+declare v_detail text := format('retry after %s s', round(ceil((p_seconds - 5e-6)::numeric * 10) / 10, 1));
 begin
   if coalesce(current_setting('request.method', true), '') <> '' then
     -- The form in which PostgREST takes a status and headers.
     raise sqlstate 'PGRST' using
       message = json_build_object('code', 'OR006', 'message', p_message, 'details', v_detail, 'hint', p_hint)::text,
-      detail = json_build_object('status', 429, 'headers', json_build_object('Retry-After', ceil(p_seconds)::bigint::text))::text;
+      detail = json_build_object('status', 429, 'headers', json_build_object('Retry-After', ceil(p_seconds - 5e-6)::bigint::text))::text;
   end if;
   perform orbit_private.refuse('OR006', p_message, v_detail, p_hint);
 end $$;
@@ -120,7 +120,7 @@ begin
   if p_cost > p_limit.burst then
     perform orbit_private.refuse('OR007', format('%s takes %s of %s at once', p_bucket, p_cost, p_limit.name), format('allowed at once: %s', p_limit.burst),
       'Do it in smaller parts, or ask who runs this database for a greater burst.');
-  elsif v_wait > 1e-6 then  -- a microsecond: what the clock can tell apart
+  elsif v_wait > 1e-5 then  -- more than what is lost in reckoning with seconds since 1970
     perform orbit_private.refuse_too_many(format('too many at once: %s', p_bucket), v_wait,
       format('Allowed: %s in %s s, %s at once. Wait, or ask who runs this database for more.', p_limit.amount, p_limit.per, p_limit.burst));
   end if;
