@@ -158,7 +158,8 @@ async def test_the_migrations_need_no_superuser(empty_database: Database) -> Non
             await conn.execute(f"grant create on database {empty_database.name} to {name}")
             await conn.execute(f"grant anon, authenticated, service_role to {name} with admin option")
             await conn.execute(f"grant usage on schema auth, extensions, realtime to {name} with grant option")
-            await conn.execute(f"grant select, references, trigger on auth.users to {name}; grant all on realtime.messages to {name}")
+            await conn.execute(f"grant select, references, trigger on auth.users to {name}")
+            await conn.execute(f"grant all on realtime.messages to {name}")
             await conn.execute(f"set role {name}")
             directory = migrate.sql_directory()
             for migration in migrate.migrations(directory):
