@@ -50,29 +50,6 @@ async def test_the_contract_names_every_function_of_the_schema(database: Databas
     assert {row["proname"] for row in rows} == set(FUNCTIONS)
 
 
-async def test_every_function_of_the_contract_answers(gateway: PostgresGateway) -> None:
-    called = set()
-
-    async def call(function: str, **request: Any) -> Any:
-        called.add(function)
-        return await gateway.call(function, request)
-
-    saved = await call("save_suite", **suite({"a": [], "b": ["a"]}))
-    await call("save_environment", name="staging", variables=[{"name": "host", "value": "x"}])
-    assert (await call("get_environment", name="staging"))["variables"][0]["value"] == "x"
-    run = await call("start_run", suite_id=saved["suite_id"], environment="staging")
-    assert (await call("get_run", run_id=run["id"]))["status"] == "queued"
-    assert [found["id"] for found in await call("list_runs")] == [run["id"]]
-    await call("put_context", run_id=run["id"], entries=[{"kind": "variable", "name": "é", "value": [1.5, None, "ü"]}])
-    assert (await call("get_context", run_id=run["id"]))["shared_variables"] == {"é": [1.5, None, "ü"]}
-    assert not (await call("resolve_dependencies", run_id=run["id"], test="b"))["is_ready"]
-    assert (await call("cancel_run", run_id=run["id"]))["status"] == "cancelled"
-    assert [result["status"] for result in await call("list_results", run_id=run["id"])] == ["cancelled"] * 2
-    assert (await call("read_events", run_id=run["id"]))[-1]["kind"] == "run_finished"
-    assert await call("cleanup_expired_contexts") == {"deleted": 0}
-    assert called == set(FUNCTIONS)
-
-
 @pytest.mark.parametrize(
     ("code", "expected"),
     [

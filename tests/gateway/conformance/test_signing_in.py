@@ -62,18 +62,13 @@ async def test_the_token_names_the_user_that_the_database_sees(gateways: Gateway
     assert await user_of(gateways, account) == account.id
     async with gateways.database.connect() as connection:
         await connection.execute(
-            "create or replace function orbit.whoami() returns text language sql as 'select auth.uid()::text'"
+            "create or replace function public.token_user() returns text language sql as 'select auth.uid()::text'"
         )
-        await connection.execute("grant execute on function orbit.whoami to authenticated")
         await connection.execute("notify pgrst, 'reload schema'")
     session = await gateways.rest(gateways.server.keys.publishable).sign_in(account.email, account.password)
-    headers = {
-        "apikey": gateways.server.keys.publishable,
-        "authorization": f"Bearer {session.access_token}",
-        "content-profile": "orbit",
-    }
+    headers = {"apikey": gateways.server.keys.publishable, "authorization": f"Bearer {session.access_token}"}
     async with httpx.AsyncClient(base_url=gateways.server.url, headers=headers) as client, asyncio.timeout(20):
-        while (answer := await client.post("/rest/v1/rpc/whoami", json={})).status_code == 404:  # noqa: ASYNC110 (it has to be asked)
+        while (answer := await client.post("/rest/v1/rpc/token_user", json={})).status_code == 404:  # noqa: ASYNC110 (it has to be asked)
             await asyncio.sleep(0.02)
     assert answer.json() == account.id
 
