@@ -4,7 +4,8 @@ A person signs in at a real Supabase-compatible server over one real database, a
 Both must get the same answer, or the same error: class, SQLSTATE, message, detail, hint. Every test runs twice: against Orbit's
 own server, and with a real PostgREST in place of its data API.
 
-How to add the case of a function (a file test_<topic>.py each; the meta-test names functions without one):
+How to add the case of a function (a file test_<topic>.py each; test_coverage.py names functions without one, and finds them by
+these three forms of asking):
 
     async def test_reading(gateways):                       # what changes nothing: both ways ask the same of the same rows
         someone = await gateways.person("viewer")           # a new member of the organisation of this test
