@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from orbit_context.client.environments import Environments
+from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
 from orbit_context.client.runs import Runs
 from orbit_context.client.suites import Suites
 from orbit_context.context import TestExecutionContextManager
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
     from orbit_context.gateway.supabase import Session
     from orbit_context.seal import Sealer
 
-__all__ = ["Environments", "Orbit", "Runs", "Suites"]
+__all__ = [
+    "Channels",
+    "Environments",
+    "History",
+    "Orbit",
+    "Runs",
+    "Schedules",
+    "Suites",
+    "Tokens",
+    "Workers",
+]
 
 
 class Orbit:
@@ -38,6 +49,11 @@ class Orbit:
         self.suites = Suites(gateway)
         self.environments = Environments(gateway)
         self.runs = Runs(gateway)
+        self.schedules = Schedules(gateway)
+        self.channels = Channels(gateway)
+        self.tokens = Tokens(gateway)
+        self.workers = Workers(gateway)
+        self.history = History(gateway)
 
     @classmethod
     def connect(cls, dsn: str, *, sealer: Sealer | None = None) -> Self:

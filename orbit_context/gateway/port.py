@@ -14,6 +14,9 @@ __all__ = ["FUNCTIONS", "Gateway", "encoded"]
 FUNCTIONS = (
     "save_suite", "save_environment", "get_environment", "start_run", "get_run", "list_runs", "list_results", "read_events",
     "cancel_run", "get_context", "put_context", "resolve_dependencies", "cleanup_expired_contexts",
+    "save_schedule", "list_schedules", "delete_schedule", "save_channel", "list_channels", "delete_channel",
+    "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
+    "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
 )  # fmt: skip
 """The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""
 

@@ -35,6 +35,7 @@ create table orbit.test_runs (
   constraint test_runs_concurrency_check check (concurrency between 1 and 10000)
 );
 create index idx_test_runs_lookup on orbit.test_runs (project_id, status, created_at desc);
+create index idx_test_runs_project_id on orbit.test_runs (project_id, created_at desc);
 create index idx_test_runs_organization_id on orbit.test_runs (organization_id, created_at desc);
 create index idx_test_runs_suite_id on orbit.test_runs (suite_id, created_at desc);
 create index idx_test_runs_version_id on orbit.test_runs (version_id);

@@ -260,11 +260,11 @@ comment on function orbit.start_run is
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 
--- Definer: a run's live counters are in the queue. The row given names the run and is not believed any further.
-create function orbit_private.run_of(p_run orbit.test_runs)
-returns jsonb language plpgsql stable security definer set search_path = '' as $$
+create function orbit_private.runs_of(p_ids uuid[])
+returns setof jsonb language plpgsql stable set search_path = '' as $$
+-- Granted to nobody: whoever calls it knows that the caller may read these runs.
 begin
-  return (select jsonb_build_object('id', t.id, 'suite', s.name, 'suite_id', s.id, 'project', j.slug, 'environment', e.name,
+  return query select jsonb_build_object('id', t.id, 'suite', s.name, 'suite_id', s.id, 'project', j.slug, 'environment', e.name,
     'status', case when p.queue_no is null then t.status when p.stop_status in ('cancelled', 'timed_out') then 'cancelling'
                    when p.started then 'running' else 'queued' end,
     'reason', coalesce(t.reason, p.stop_reason), 'counts', coalesce(t.counts, orbit_private.counts_of(p)),
@@ -275,10 +275,22 @@ begin
           where r.suite_id = t.suite_id and r.status in ('passed', 'failed') and r.selection is not distinct from t.selection
           order by r.created_at desc limit 5) o),
     'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id)
-  from orbit.test_runs t join orbit.test_suites s on s.id = t.suite_id join orbit.projects j on j.id = s.project_id
+  from unnest(p_ids) with ordinality i (id, n)
+    join orbit.test_runs t on t.id = i.id join orbit.test_suites s on s.id = t.suite_id join orbit.projects j on j.id = s.project_id
     left join orbit.environments e on e.id = t.environment_id
     left join orbit_private.run_progress p on p.queue_no = t.queue_no
-  where t.id = p_run.id and orbit_private.may_read_run(t.queue_no));
+  order by i.n;
+end $$;
+comment on function orbit_private.runs_of is 'Runs as callers see them, in the order of the ids.';
+
+-- Definer: a run's live counters are in the queue. The row given names the run and is not believed any further.
+create function orbit_private.run_of(p_run orbit.test_runs)
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
+begin
+  if not exists (select from orbit.test_runs t where t.id = p_run.id and orbit_private.may_read_run(t.queue_no)) then
+    return null;
+  end if;
+  return (select r from orbit_private.runs_of(array[p_run.id]) r);
 end $$;
 comment on function orbit_private.run_of is 'A run as callers see it; null unless the caller may read it, whatever row is given.';
 
@@ -314,22 +326,41 @@ create function orbit.get_run(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.run_of(orbit_private.visible_run(p_request)) $$;
 comment on function orbit.get_run is 'A run by {run_id}: its id, the beginning of it, or `last`. OR002 where there is none.';
 
-create function orbit.list_runs(p_request jsonb)
-returns jsonb language plpgsql stable set search_path = '' as $$
+-- Definer: live counters are in the queue; what the caller may read is asked once, not once a run and table.
+create function orbit_private.list_runs(p_request jsonb)
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
+-- Put together from what was asked for, so that each way of asking is planned for its own index.
+declare
+  v_mine uuid[] := case when not orbit_private.caller_is_trusted() then array(select orbit_private.my_project_ids()) end;
+  v_organization_id uuid := case when p_request ->> 'organization' is not null then orbit_private.organization_of(p_request) end;
+  v_projects uuid[]; v_ids uuid[];
 begin
-  return (select coalesce(jsonb_agg(orbit_private.run_of(r) order by r.created_at desc), '[]') from (
-    select r.* from orbit.test_runs r join orbit.projects p on p.id = r.project_id
-      where (p_request ->> 'project' is null or p.slug = orbit_private.slug(p_request ->> 'project'))
-        and (p_request ->> 'status' is null or r.status = p_request ->> 'status')
-        and (p_request ->> 'before' is null or r.created_at < (p_request ->> 'before')::timestamptz)
-      order by r.created_at desc limit least(coalesce((p_request ->> 'limit')::int, 20), 200)) r);
+  if p_request ->> 'project' is not null then
+    v_projects := array(select p.id from orbit.projects p where p.slug = orbit_private.slug(p_request ->> 'project')
+                          and (v_organization_id is null or p.organization_id = v_organization_id) and (v_mine is null or p.id = any (v_mine)));
+  end if;
+  execute 'select array(select r.id from orbit.test_runs r where true'
+    || case when cardinality(v_projects) = 1 then ' and r.project_id = $1[1]' when v_projects is not null then ' and r.project_id = any ($1)'
+            else case when v_organization_id is not null then ' and r.organization_id = $2' else '' end
+              || case when v_mine is not null then ' and r.project_id = any ((select $3)::uuid[])' else '' end end
+    || case when p_request ->> 'status' is not null then ' and r.status = $4' else '' end
+    || case when p_request ->> 'before' is not null then ' and r.created_at < $5' else '' end
+    || ' order by r.created_at desc limit $6)'
+    into v_ids using v_projects, v_organization_id, v_mine, p_request ->> 'status', (p_request ->> 'before')::timestamptz,
+      least(coalesce((p_request ->> 'limit')::int, 20), 200);
+  return (select coalesce(jsonb_agg(r), '[]') from orbit_private.runs_of(v_ids) r);
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
-comment on function orbit.list_runs is 'The newest runs: {project?, status?, before?, limit? = 20, at most 200}.';
+comment on function orbit_private.list_runs is 'See orbit.list_runs.';
 
-create function orbit.list_results(p_request jsonb)
-returns jsonb language plpgsql stable set search_path = '' as $$
+create function orbit.list_runs(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$ select orbit_private.list_runs(p_request) $$;
+comment on function orbit.list_runs is 'The newest runs: {organization?, project?, status?, before?, limit? = 20, at most 200}.';
+
+-- Definer: visible_run() asks once what the policies of three tables would each ask anew.
+create function orbit_private.list_results(p_request jsonb)
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
 declare
   v_run orbit.test_runs := orbit_private.visible_run(p_request);
   v_details boolean := coalesce((p_request ->> 'details')::boolean, false); v_rows jsonb;
@@ -354,6 +385,10 @@ begin
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.list_results is 'See orbit.list_results.';
+
+create function orbit.list_results(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$ select orbit_private.list_results(p_request) $$;
 comment on function orbit.list_results is 'Final results of a run in the suite''s order: {run_id, after? (position), limit? = 1000, status?: [..], details? (with exchange)}.';
 
 -- Definer: the event log is not readable directly; the run is.
@@ -550,7 +585,7 @@ create function orbit.cleanup_expired_contexts(p_request jsonb default '{}')
 returns jsonb language sql set search_path = '' as $$ select jsonb_build_object('deleted', orbit_private.cleanup_expired_contexts()) $$;
 comment on function orbit.cleanup_expired_contexts is 'Deletes expired context entries now: {} → {deleted}. Administrative roles only; workers do it on their own.';
 
-grant execute on function orbit_private.start_run, orbit_private.run_of, orbit_private.visible_run, orbit_private.events_of, orbit_private.cancel_run,
+grant execute on function orbit_private.start_run, orbit_private.run_of, orbit_private.list_runs, orbit_private.list_results, orbit_private.visible_run, orbit_private.events_of, orbit_private.cancel_run,
   orbit_private.put_context, orbit_private.resolve_dependencies to authenticated, service_role;
 grant execute on function orbit.start_run, orbit.get_run, orbit.list_runs, orbit.list_results, orbit.read_events, orbit.cancel_run,
   orbit.get_context, orbit.put_context, orbit.resolve_dependencies to authenticated, service_role;

@@ -586,6 +586,7 @@ begin
     -- Whoever shows a wrong one is not told why it is wrong.
     perform orbit_private.refuse('OR003', 'the trigger token is not valid', '', 'It may be revoked or over: orbit token list says which hold.');
   end if;
+  perform orbit_private.take(v_row.organization_id, 'token:' || v_row.id, 1, p_now);
   -- To the minute: a pipeline that starts a hundred runs must not wait for itself.
   update orbit.trigger_tokens k set last_used_at = p_now
     where k.id = v_row.id and (k.last_used_at is null or k.last_used_at < p_now - interval '1 minute');

@@ -16,7 +16,16 @@ from pydantic import BaseModel
 from support.documentation import ROOT, Section, page, pages, words
 
 import orbit_context.errors as errors_module
-from orbit_context.client import Environments, Runs, Suites
+from orbit_context.client import (
+    Channels,
+    Environments,
+    History,
+    Runs,
+    Schedules,
+    Suites,
+    Tokens,
+    Workers,
+)
 from orbit_context.context import TestExecutionContextManager
 from orbit_context.errors import OrbitError, from_sqlstate
 from orbit_context.gateway.port import FUNCTIONS as FUNCTIONS_OF_SQL
@@ -312,6 +321,11 @@ METHODS: dict[str, Any] = {
         ("suites.", Suites),
         ("environments.", Environments),
         ("runs.", Runs),
+        ("schedules.", Schedules),
+        ("channels.", Channels),
+        ("tokens.", Tokens),
+        ("workers.", Workers),
+        ("history.", History),
         ("", TestExecutionContextManager),
     )
     for name, method in vars(cls).items()
