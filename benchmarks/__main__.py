@@ -16,6 +16,7 @@ BENCHMARKS = {
     "transport": "the HTTP transport alone, beside others",
     "overhead": "what a test costs beyond its request, by cause",
     "queue": "the queue alone: claim, record, unlock",
+    "starts": "what the audit log and limits cost a start",
     "peers": "the same suite of 300 tests in Orbit and in other tools, side by side",
 }
 

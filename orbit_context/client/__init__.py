@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from orbit_context.client.audit import Audit
 from orbit_context.client.environments import Environments
+from orbit_context.client.limits import Limits
 from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
 from orbit_context.client.runs import Runs
 from orbit_context.client.suites import Suites
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from orbit_context.seal import Sealer
 
 __all__ = [
+    "Audit",
     "Channels",
     "Environments",
     "History",
+    "Limits",
     "Orbit",
     "Runs",
     "Schedules",
@@ -54,6 +58,8 @@ class Orbit:
         self.tokens = Tokens(gateway)
         self.workers = Workers(gateway)
         self.history = History(gateway)
+        self.audit = Audit(gateway)
+        self.limits = Limits(gateway)
 
     @classmethod
     def connect(cls, dsn: str, *, sealer: Sealer | None = None) -> Self:

@@ -17,6 +17,7 @@ FUNCTIONS = (
     "save_schedule", "list_schedules", "delete_schedule", "save_channel", "list_channels", "delete_channel",
     "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
     "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
+    "list_audit", "verify_audit", "get_limits", "set_limits", "get_usage",
 )  # fmt: skip
 """The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""
 

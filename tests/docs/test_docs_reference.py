@@ -17,9 +17,11 @@ from support.documentation import ROOT, Section, page, pages, words
 
 import orbit_context.errors as errors_module
 from orbit_context.client import (
+    Audit,
     Channels,
     Environments,
     History,
+    Limits,
     Runs,
     Schedules,
     Suites,
@@ -326,6 +328,8 @@ METHODS: dict[str, Any] = {
         ("tokens.", Tokens),
         ("workers.", Workers),
         ("history.", History),
+        ("audit.", Audit),
+        ("limits.", Limits),
         ("", TestExecutionContextManager),
     )
     for name, method in vars(cls).items()
