@@ -85,8 +85,8 @@ class RestServer:
 
         if self._process is not None and self._process.poll() is None:
             return self._url
-        command = self._command()
         packages = install(tell)
+        command = self._command(packages)
         # Kept until it answers: what it said last, where it does not.
         with self._log.open("a+b") if self._log else tempfile.TemporaryFile("a+b") as log:
             began = log.seek(0, os.SEEK_END)
@@ -154,12 +154,13 @@ class RestServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _command(self) -> list[str]:
+    def _command(self, packages: Path) -> list[str]:
         """Deno, with no more than it needs: the loopback, the database, its packages."""
         from orbit_runner.local.npm import deno
         from orbit_runner.local.rest.packages import SOURCES
 
         database = urlsplit(str(self._config["dsn"]))
+        host = database.hostname or "localhost"
         return [
             deno(),
             "run",
@@ -170,9 +171,9 @@ class RestServer:
             "--frozen",
             f"--config={SOURCES / 'deno.json'}",
             f"--lock={SOURCES / 'deno.lock'}",
-            f"--allow-net=127.0.0.1,{database.hostname or 'localhost'}:{database.port or 5432}",
+            f"--allow-net=127.0.0.1,{f'[{host}]' if ':' in host else host}:{database.port or 5432}",
             "--allow-env",
             "--allow-sys=hostname,osRelease",
-            "--allow-read",
+            f"--allow-read={packages},{SOURCES}",
             str(SOURCES / "server.ts"),
         ]
