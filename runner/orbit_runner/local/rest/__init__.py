@@ -92,12 +92,7 @@ class RestServer:
             began = log.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(
                 command,
-                env={
-                    "PATH": os.environ.get("PATH", ""),
-                    "DENO_DIR": str(packages),
-                    "DENO_NO_UPDATE_CHECK": "1",
-                    "NO_COLOR": "1",
-                },
+                env={"DENO_DIR": str(packages), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
