@@ -18,6 +18,7 @@ from orbit_context.client.environments import Environments
 from orbit_context.client.limits import Limits
 from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
 from orbit_context.client.runs import Runs
+from orbit_context.client.secrets import Secrets
 from orbit_context.client.suites import Suites
 from orbit_context.context import TestExecutionContextManager
 
@@ -38,6 +39,7 @@ __all__ = [
     "Orbit",
     "Runs",
     "Schedules",
+    "Secrets",
     "Suites",
     "Tokens",
     "Workers",
@@ -53,6 +55,7 @@ class Orbit:
         self.suites = Suites(gateway)
         self.environments = Environments(gateway)
         self.runs = Runs(gateway)
+        self.secrets = Secrets(gateway, sealer)
         self.schedules = Schedules(gateway)
         self.channels = Channels(gateway)
         self.tokens = Tokens(gateway)

@@ -18,6 +18,7 @@ FUNCTIONS = (
     "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
     "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
     "list_audit", "verify_audit", "get_limits", "set_limits", "get_usage",
+    "set_secret", "list_secrets", "read_secret", "rotate_secrets", "replace_secret", "delete_variable",
 )  # fmt: skip
 """The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""
 

@@ -24,6 +24,7 @@ from orbit_context.client import (
     Limits,
     Runs,
     Schedules,
+    Secrets,
     Suites,
     Tokens,
     Workers,
@@ -170,7 +171,10 @@ def leaves(
     command: click.Command = app, path: tuple[str, ...] = ("orbit",)
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
             yield from leaves(inner, (*path, name))
     else:
         yield path, command
@@ -252,7 +256,9 @@ def test_commands_shown_are_understood(place: str, line: str) -> None:
     command: click.Command = app
     rest = shlex.split(line.rstrip('"'))
     while isinstance(command, click.Group):
-        command = command.commands[rest.pop(0)]
+        inner = command.get_command(click.Context(command), rest.pop(0))
+        assert inner is not None
+        command = inner
     command.make_context("orbit", rest)
 
 
@@ -323,6 +329,7 @@ METHODS: dict[str, Any] = {
         ("suites.", Suites),
         ("environments.", Environments),
         ("runs.", Runs),
+        ("secrets.", Secrets),
         ("schedules.", Schedules),
         ("channels.", Channels),
         ("tokens.", Tokens),

@@ -12,7 +12,7 @@ import click
 
 __all__ = ["app"]
 
-_GROUPS: tuple[str, ...] = ("audit", "limits", "token")
+_GROUPS: tuple[str, ...] = ("audit", "limits", "secret", "token")
 """Groups of commands that have a file of their own, `<name>_commands.py`, read when they are asked for."""
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -253,20 +253,6 @@ def env_save(file: Path, project: str) -> int:
     from orbit_runner.cli.environment import save
 
     return save(file, project)
-
-
-@app.group()
-def secret() -> None:
-    """The key that seals secrets."""
-
-
-@secret.command("key")
-def secret_key() -> int:
-    """Print a new key for ORBIT_SECRET_KEY."""
-    from orbit_context.seal import generate_key
-
-    click.echo(generate_key())
-    return 0
 
 
 def _seconds(text: str | None) -> float | None:
