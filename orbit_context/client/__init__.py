@@ -14,9 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from orbit_context.client.audit import Audit
+from orbit_context.client.business_units import BusinessUnits
 from orbit_context.client.environments import Environments
 from orbit_context.client.limits import Limits
 from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
+from orbit_context.client.organizations import Organizations
+from orbit_context.client.permissions import Permissions
+from orbit_context.client.projects import Projects
 from orbit_context.client.runs import Runs
 from orbit_context.client.secrets import Secrets
 from orbit_context.client.suites import Suites
@@ -32,11 +36,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audit",
+    "BusinessUnits",
     "Channels",
     "Environments",
     "History",
     "Limits",
     "Orbit",
+    "Organizations",
+    "Permissions",
+    "Projects",
     "Runs",
     "Schedules",
     "Secrets",
@@ -55,6 +63,10 @@ class Orbit:
         self.suites = Suites(gateway)
         self.environments = Environments(gateway)
         self.runs = Runs(gateway)
+        self.organizations = Organizations(gateway)
+        self.business_units = BusinessUnits(gateway)
+        self.projects = Projects(gateway)
+        self.permissions = Permissions(gateway)
         self.secrets = Secrets(gateway, sealer)
         self.schedules = Schedules(gateway)
         self.channels = Channels(gateway)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orbit_context.client.requests import given
 from orbit_context.models.suites import Environment
 
 if TYPE_CHECKING:
@@ -21,11 +22,10 @@ class Environments:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def get(self, name: str, *, project: str = "default") -> Environment:
+    async def get(self, name: str, *, project: str = "default", organization: str | None = None) -> Environment:
         """Raises NotFoundError, which lists the environments there are."""
-        return Environment.model_validate(
-            await self._gateway.call("get_environment", {"name": name, "project": project})
-        )
+        request = given(name=name, project=project, organization=organization)
+        return Environment.model_validate(await self._gateway.call("get_environment", request))
 
     async def save(
         self,
@@ -34,16 +34,18 @@ class Environments:
         *,
         sealed: Mapping[str, str] | None = None,
         project: str = "default",
+        organization: str | None = None,
     ) -> UUID:
         """Replaces the variables of an environment. `sealed`: its secrets, sealed for `environment:<name>:<variable>`."""
         entries: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in variables.items()]
         entries += [{"name": key, "value": value, "secret": True} for key, value in (sealed or {}).items()]
-        answer = await self._gateway.call("save_environment", {"name": name, "project": project, "variables": entries})
+        request = given(name=name, project=project, organization=organization, variables=entries)
+        answer = await self._gateway.call("save_environment", request)
         return Environment.model_validate({**answer, "name": name}).environment_id
 
-    async def ensure(self, name: str, *, project: str = "default") -> UUID:
+    async def ensure(self, name: str, *, project: str = "default", organization: str | None = None) -> UUID:
         """The environment's id; makes it if need be, and leaves its variables alone."""
-        request = {"name": name, "project": project, "replace": False}
+        request = given(name=name, project=project, organization=organization, replace=False)
         return Environment.model_validate(
             {**await self._gateway.call("save_environment", request), "name": name}
         ).environment_id

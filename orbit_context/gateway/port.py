@@ -19,6 +19,13 @@ FUNCTIONS = (
     "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
     "list_audit", "verify_audit", "get_limits", "set_limits", "get_usage",
     "set_secret", "list_secrets", "read_secret", "rotate_secrets", "replace_secret", "delete_variable",
+    "whoami", "create_organization", "list_organizations", "update_organization", "delete_organization",
+    "list_members", "set_member_role", "remove_member",
+    "invite_member", "list_invitations", "revoke_invitation", "accept_invitation",
+    "save_business_unit", "list_business_units", "delete_business_unit",
+    "list_unit_members", "set_unit_member", "remove_unit_member",
+    "save_project", "list_projects", "delete_project",
+    "grant_permission", "revoke_permission", "list_permissions", "can", "explain_access",
 )  # fmt: skip
 """The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""
 

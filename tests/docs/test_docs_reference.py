@@ -18,10 +18,14 @@ from support.documentation import ROOT, Section, page, pages, words
 import orbit_context.errors as errors_module
 from orbit_context.client import (
     Audit,
+    BusinessUnits,
     Channels,
     Environments,
     History,
     Limits,
+    Organizations,
+    Permissions,
+    Projects,
     Runs,
     Schedules,
     Secrets,
@@ -245,7 +249,8 @@ LINES = [
     for line in block.text.splitlines()
     if line.startswith("$ ")
     for command in re.findall(
-        r"(?:^\$ |[ /(])orbit ((?:db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version)\b[^)]*)",
+        r"(?:^\$ |[ /(])orbit ((?:db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
+        r"org|unit|project|access)\b[^)]*)",
         line,
     )
 ]
@@ -337,6 +342,10 @@ METHODS: dict[str, Any] = {
         ("history.", History),
         ("audit.", Audit),
         ("limits.", Limits),
+        ("organizations.", Organizations),
+        ("business_units.", BusinessUnits),
+        ("projects.", Projects),
+        ("permissions.", Permissions),
         ("", TestExecutionContextManager),
     )
     for name, method in vars(cls).items()

@@ -12,7 +12,7 @@ import click
 
 __all__ = ["app"]
 
-_GROUPS: tuple[str, ...] = ("audit", "limits", "secret", "token")
+_GROUPS: tuple[str, ...] = ("access", "audit", "limits", "org", "project", "secret", "token", "unit")
 """Groups of commands that have a file of their own, `<name>_commands.py`, read when they are asked for."""
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
