@@ -250,6 +250,7 @@ begin
           where b.organization_id = o.id and b.user_id = v_me.id)) order by o.slug), '[]')
       from orbit.organization_members m join orbit.organizations o on o.id = m.organization_id where m.user_id = v_me.id));
 end $$;
+comment on function orbit_private.whoami is 'See orbit.whoami.';
 create function orbit.whoami(p_request jsonb default '{}')
 returns jsonb language sql set search_path = '' as $$ select orbit_private.whoami(p_request) $$;
 comment on function orbit.whoami is 'Who asks: {} → {user: {id, email, name} | null, is_administrative, organizations: [{slug, name, role, business_units: [{slug, name, role}]}]}. OR003 where the token outlived its account.';
@@ -276,6 +277,7 @@ begin
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.create_organization is 'See orbit.create_organization.';
 create function orbit.create_organization(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.create_organization(p_request) $$;
 comment on function orbit.create_organization is 'Makes an organisation: {name, slug?}. The signed-in caller becomes its owner; made by an administrative role, it has none yet. Answers {id, slug, name, role, created_at}. OR004 where the slug is taken.';
@@ -307,6 +309,7 @@ exception
   when data_exception or check_violation or not_null_violation then
     perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.update_organization is 'See orbit.update_organization.';
 create function orbit.update_organization(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.update_organization(p_request) $$;
 comment on function orbit.update_organization is 'Renames an organisation: {organization?, name?, slug?: the new one}. Answers it. OR004 where the slug is taken.';
@@ -355,6 +358,7 @@ begin
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.set_member_role is 'See orbit.set_member_role.';
 create function orbit.set_member_role(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.set_member_role(p_request) $$;
 comment on function orbit.set_member_role is 'Gives a member another role: {organization?, user: id, e-mail or me, role: viewer | editor | admin | owner} → {user_id, role, changed}. OR003 beyond the caller''s own role, OR004 for the last owner.';
@@ -391,6 +395,7 @@ begin
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.remove_member is 'See orbit.remove_member.';
 create function orbit.remove_member(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.remove_member(p_request) $$;
 comment on function orbit.remove_member is 'Takes somebody out of an organisation, its units and its grants: {organization?, user: id, e-mail, or me to leave} → {user_id, removed}. OR003 for somebody above the caller, OR004 for the last owner.';
@@ -507,6 +512,7 @@ begin
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.invite_member is 'See orbit.invite_member.';
 create function orbit.invite_member(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.invite_member(p_request) $$;
 comment on function orbit.invite_member is 'Asks somebody in: {organization?, email, role? = viewer, business_unit?, business_unit_role? = viewer, expires_in_days? = 7} → {id, email, role, business_unit, business_unit_role, expires_at, token}. The token is told this once; an invitation of the same address that is still open is taken back. OR003 beyond the caller''s own role, OR004 for a member.';
@@ -550,6 +556,7 @@ begin
     where i.id = v_id and i.revoked_at is null;
   return jsonb_build_object('id', v_id, 'changed', v_invitation.revoked_at is null);
 end $$;
+comment on function orbit_private.revoke_invitation is 'See orbit.revoke_invitation.';
 create function orbit.revoke_invitation(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.revoke_invitation(p_request) $$;
 comment on function orbit.revoke_invitation is 'Takes an invitation back: {id} → {id, changed}. OR004 once it was accepted.';
@@ -603,6 +610,7 @@ begin
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.accept_invitation is 'See orbit.accept_invitation.';
 create function orbit.accept_invitation(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.accept_invitation(p_request) $$;
 comment on function orbit.accept_invitation is 'Accepts an invitation: {token}, signed in with the address that was invited. Answers the organisation, with the role. OR002 for a token that is none, OR003 for another address, OR004 where it was accepted, taken back, has expired, or its sender may not give it any more.';
@@ -646,6 +654,7 @@ exception
   when data_exception or check_violation or not_null_violation then
     perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.save_business_unit is 'See orbit.save_business_unit.';
 create function orbit.save_business_unit(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.save_business_unit(p_request) $$;
 comment on function orbit.save_business_unit is 'Makes or changes a business unit: {organization?, business_unit: its slug, name?, description?, slug?: the new one} → {id, organization, slug, name, description, role, created_at, created}. OR004 where the slug is taken.';
@@ -679,6 +688,7 @@ begin
   delete from orbit.business_units u where u.id = v_unit.id;
   return jsonb_build_object('id', v_unit.id, 'deleted', true);
 end $$;
+comment on function orbit_private.delete_business_unit is 'See orbit.delete_business_unit.';
 create function orbit.delete_business_unit(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.delete_business_unit(p_request) $$;
 comment on function orbit.delete_business_unit is 'Deletes a business unit without projects: {organization?, business_unit} → {id, deleted}. Its members stay in the organisation. OR004 where it has projects.';
@@ -719,6 +729,7 @@ exception
   when data_exception then
     perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.set_unit_member is 'See orbit.set_unit_member.';
 create function orbit.set_unit_member(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.set_unit_member(p_request) $$;
 comment on function orbit.set_unit_member is 'Takes a member of the organisation into a business unit, or changes their role there: {organization?, business_unit, user: id, e-mail or me, role? = viewer | editor | admin} → {user_id, role, changed}. OR003 beyond the caller''s own role.';
@@ -747,6 +758,7 @@ begin
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.remove_unit_member is 'See orbit.remove_unit_member.';
 create function orbit.remove_unit_member(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.remove_unit_member(p_request) $$;
 comment on function orbit.remove_unit_member is 'Takes somebody out of a business unit: {organization?, business_unit, user: id, e-mail, or me to leave} → {user_id, removed}. They stay in the organisation.';
@@ -804,6 +816,7 @@ exception
   when data_exception or check_violation or not_null_violation then
     perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.save_project is 'See orbit.save_project.';
 create function orbit.save_project(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.save_project(p_request) $$;
 comment on function orbit.save_project is 'Makes, renames or moves a project: {organization?, project: its slug, name?, slug?: the new one, business_unit?: where it goes, null for none} → {id, organization, slug, name, business_unit, created_at, created}. Moving takes the right to make one where it goes. OR004 where the slug is taken.';
@@ -982,6 +995,7 @@ begin
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.grant_permission is 'See orbit.grant_permission.';
 create function orbit.grant_permission(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.grant_permission(p_request) $$;
 comment on function orbit.grant_permission is 'Gives a member a role or one action somewhere: {organization?, user: id, e-mail or me, permission: viewer | editor | admin | an action, expires_at?, and where: business_unit | project | project?, environment | project?, suite | resource_type, resource_id}; administrative roles also resource_type system. Answers the grant {id, user_id, email, permission, resource_type, resource_id, resource, granted_by, granted_at, expires_at, changed}. Granting again changes when it ends. OR003 beyond what the caller has there, or for longer.';
@@ -1005,6 +1019,7 @@ begin
     where g.id = v_id and g.revoked_at is null;
   return jsonb_build_object('id', v_id, 'changed', v_grant.revoked_at is null);
 end $$;
+comment on function orbit_private.revoke_permission is 'See orbit.revoke_permission.';
 create function orbit.revoke_permission(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.revoke_permission(p_request) $$;
 comment on function orbit.revoke_permission is 'Takes a grant back, at once: {id} → {id, changed}. Whoever was given it may do so too. OR003 beyond what the caller has there.';
@@ -1032,6 +1047,7 @@ begin
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.list_permissions is 'See orbit.list_permissions.';
 create function orbit.list_permissions(p_request jsonb default '{}')
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.list_permissions(p_request) $$;
 comment on function orbit.list_permissions is 'Grants that hold, one''s own and those that one may change: {organization?, user?, history? = false, and where, as of grant_permission} → [{id, user_id, email, permission, resource_type, resource_id, resource, granted_by, granted_at, expires_at, revoked_by, revoked_at}], the newest first. With history, also those that ended.';
@@ -1067,6 +1083,7 @@ begin
                    when v_because = '[]' then format('%s takes %s, and there is no role or grant here', v_name, v_action.role)
                    else format('%s takes %s, and the most there is here is %s', v_name, v_action.role, v_best) end);
 end $$;
+comment on function orbit_private.explain_access is 'See orbit.explain_access.';
 create function orbit.explain_access(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.explain_access(p_request) $$;
 comment on function orbit.explain_access is 'Why somebody may do something somewhere, or not: {action, user?: oneself unless given; others take permission.write there, and where, as of grant_permission; else the organisation} → {allowed, action, takes: the least role, resource_type, resource, because: [{via: organization | business_unit | project | environment | suite | system, permission, granted_by, granted_at, expires_at, suffices}], reason}.';
@@ -1079,6 +1096,7 @@ begin
   v_told := orbit_private.explain_access(p_request);
   return jsonb_build_object('allowed', v_told -> 'allowed', 'reason', v_told -> 'reason');
 end $$;
+comment on function orbit_private.can is 'See orbit.can.';
 create function orbit.can(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.can(p_request) $$;
 comment on function orbit.can is 'Whether the caller may do something somewhere: {action, and where, as of grant_permission; else the organisation} → {allowed, reason}.';

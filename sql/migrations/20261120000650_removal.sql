@@ -77,6 +77,7 @@ begin
   delete from orbit.projects p where p.id = v_project.id;
   return jsonb_build_object('id', v_project.id, 'deleted', found);
 end $$;
+comment on function orbit_private.delete_project is 'See orbit.delete_project.';
 create function orbit.delete_project(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.delete_project(p_request) $$;
 comment on function orbit.delete_project is 'Deletes a project with all it holds, runs that are going on included: {organization?, project, confirm: its slug} → {id, deleted}.';
@@ -98,6 +99,7 @@ begin
   delete from orbit.organizations o where o.id = v_id;
   return jsonb_build_object('id', v_id, 'deleted', found);
 end $$;
+comment on function orbit_private.delete_organization is 'See orbit.delete_organization.';
 create function orbit.delete_organization(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.delete_organization(p_request) $$;
 comment on function orbit.delete_organization is 'Deletes an organisation with all it holds, runs that are going on included: {organization, confirm: its slug} → {id, deleted}. Its owners only. What the audit log says of it stays.';

@@ -376,6 +376,7 @@ begin
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.verify_audit is 'See orbit.verify_audit.';
 
 create function orbit.verify_audit(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.verify_audit(p_request) $$;

@@ -282,6 +282,7 @@ begin
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.get_usage is 'See orbit.get_usage.';
 
 create function orbit.get_usage(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.get_usage(p_request) $$;
@@ -332,6 +333,7 @@ begin
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
+comment on function orbit_private.set_limits is 'See orbit.set_limits.';
 
 create function orbit.set_limits(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.set_limits(p_request) $$;

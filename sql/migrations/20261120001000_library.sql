@@ -163,6 +163,7 @@ begin
   new.updated_at := now();
   return new;
 end $$;
+comment on function orbit_private.tg_check_preferences is 'OR001 for a preference that is none, or of another type.';
 create trigger "100_check_preferences" before insert or update on orbit.user_preferences
   for each row execute function orbit_private.tg_check_preferences();
 
