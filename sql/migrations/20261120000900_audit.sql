@@ -32,7 +32,6 @@ create table orbit.audit_log (
   constraint audit_log_hash_check check (length(hash) = 32)
 );
 create index idx_audit_log_organization_id_at on orbit.audit_log (organization_id, at);
-create index idx_audit_log_resource_id on orbit.audit_log (resource_id, organization_id);
 comment on table orbit.audit_log is 'Who did what. Entries are only ever added; retention alone drops the oldest. No foreign keys: it outlives what it tells of, the organisation included.';
 comment on column orbit.audit_log.organization_id is 'Whose chain; all zeros for what belongs to no organisation.';
 comment on column orbit.audit_log.number is 'From 1, without gaps, in the order of commits.';
@@ -173,9 +172,14 @@ returns trigger language plpgsql security definer set search_path = '' as $$
 declare v_entry orbit_private.audit_pending; v_head orbit_private.audit_head; v_row orbit.audit_log;
 begin
   -- The heads in one order, however the transaction came by them: two that write to the same organisations never wait for each other crosswise.
-  for v_entry in select * from orbit_private.audit_pending p where p.xact = new.xact order by p.organization_id, p.seq loop
+  for v_entry in
+    with mine as (delete from orbit_private.audit_pending p where p.xact = new.xact returning p.*)
+    select * from mine m order by m.organization_id, m.seq
+  loop
     if v_head.organization_id is distinct from v_entry.organization_id then
-      update orbit_private.audit_head h set number = v_head.number, hash = v_head.hash where h.organization_id = v_head.organization_id;
+      if v_head.organization_id is not null then
+        update orbit_private.audit_head h set number = v_head.number, hash = v_head.hash where h.organization_id = v_head.organization_id;
+      end if;
       select * into v_head from orbit_private.audit_head h where h.organization_id = v_entry.organization_id for update;
       if not found then
         insert into orbit_private.audit_head (organization_id, number, hash, anchor_hash)
@@ -191,7 +195,6 @@ begin
     v_head.number := v_row.number; v_head.hash := v_row.hash;
   end loop;
   update orbit_private.audit_head h set number = v_head.number, hash = v_head.hash where h.organization_id = v_head.organization_id;
-  delete from orbit_private.audit_pending p where p.xact = new.xact;
   return null;
 end $$;
 comment on function orbit_private.tg_chain_audit is 'At commit: moves the transaction''s entries into the log, with numbers and hashes.';
@@ -206,9 +209,6 @@ create constraint trigger "200_chain_audit" after update on orbit_private.audit_
 create function orbit_private.tg_refuse_audit_change()
 returns trigger language plpgsql set search_path = '' as $$
 begin
-  if tg_op = 'INSERT' and pg_trigger_depth() > 1 then
-    return new;
-  end if;
   perform orbit_private.refuse('OR003', format('%s.%s is written by orbit_private.audit alone', tg_table_schema, tg_table_name), format('refused: %s', lower(tg_op)),
     'Entries are never changed. The oldest are dropped by retention: orbit_private.drop_audit.');
 end $$;
@@ -228,7 +228,10 @@ comment on function orbit_private.tg_audit_anchored is 'OR003 unless all that wa
 create function orbit_private.tg_audit_head_forward()
 returns trigger language plpgsql set search_path = '' as $$
 begin
-  if tg_op = 'DELETE' or new.organization_id <> old.organization_id or new.number < old.number or new.anchor_number < old.anchor_number
+  if tg_op = 'DELETE' then
+    perform orbit_private.refuse('OR003', 'the head of an audit chain only moves forward');
+  end if;
+  if new.organization_id <> old.organization_id or new.number < old.number or new.anchor_number < old.anchor_number
      or (new.number = old.number and new.hash <> old.hash) or (new.anchor_number = old.anchor_number and new.anchor_hash <> old.anchor_hash) then
     perform orbit_private.refuse('OR003', 'the head of an audit chain only moves forward');
   end if;
@@ -236,11 +239,15 @@ begin
 end $$;
 comment on function orbit_private.tg_audit_head_forward is 'OR003 for a head or an anchor that goes back.';
 
-create trigger "100_by_audit_alone" before insert on orbit.audit_log for each row execute function orbit_private.tg_refuse_audit_change();
+-- Conditions, not functions that look: they cost every commit next to nothing.
+create trigger "100_by_audit_alone" before insert on orbit.audit_log for each row when (pg_trigger_depth() = 0) execute function orbit_private.tg_refuse_audit_change();
 create trigger "100_never_changed" before update or truncate on orbit.audit_log for each statement execute function orbit_private.tg_refuse_audit_change();
 create trigger "100_only_what_is_anchored" after delete on orbit.audit_log referencing old table as gone
   for each statement execute function orbit_private.tg_audit_anchored();
-create trigger "100_forward" before update or delete on orbit_private.audit_head for each row execute function orbit_private.tg_audit_head_forward();
+create trigger "100_forward" before update on orbit_private.audit_head for each row
+  when (new.number <= old.number or new.anchor_number <> old.anchor_number or new.anchor_hash <> old.anchor_hash or new.organization_id <> old.organization_id)
+  execute function orbit_private.tg_audit_head_forward();
+create trigger "100_never_deleted" before delete on orbit_private.audit_head for each row execute function orbit_private.tg_audit_head_forward();
 create trigger "100_never_emptied" before truncate on orbit_private.audit_head for each statement execute function orbit_private.tg_refuse_audit_change();
 
 alter table orbit.audit_log enable row level security;
@@ -506,6 +513,7 @@ comment on function orbit_private.audited is 'Has every change of a table writte
 select orbit_private.audited('orbit.users', 'user');
 select orbit_private.audited('orbit.organizations', 'organization');
 select orbit_private.audited('orbit.organization_members', 'member');
+select orbit_private.audited('orbit.organization_invitations', 'invitation', p_masked => '{token_hash}');
 select orbit_private.audited('orbit.business_units', 'business_unit');
 select orbit_private.audited('orbit.business_unit_members', 'business_unit_member');
 select orbit_private.audited('orbit.projects', 'project');
