@@ -507,6 +507,7 @@ begin
   insert into orbit.organization_invitations (organization_id, email, role, business_unit_id, business_unit_role, token_hash, invited_by, created_at, expires_at)
     values (v_id, v_email, v_role, v_unit.id, v_unit_role, sha256(convert_to(v_token, 'UTF8')), (select u.id from orbit.users u where u.id = auth.uid()),
             v_now, v_now + make_interval(secs => v_days * 86400)) returning * into v_made;
+  perform orbit_private.take(v_id, 'invite');
   return jsonb_build_object('id', v_made.id, 'email', v_email, 'role', v_role, 'business_unit', v_unit.slug, 'business_unit_role', v_unit_role,
     'expires_at', v_made.expires_at, 'token', v_token);
 exception when data_exception or check_violation or not_null_violation then

@@ -273,6 +273,7 @@ begin
   if v_secret.sealed like 'orbit.pgp.%' then
     v_value := orbit_private.open_pgp(v_secret.sealed, v_secret.place, p_request ->> 'key');
   end if;
+  perform orbit_private.take(v_secret.organization_id, 'read_secret');
   perform orbit_private.audit(v_secret.organization_id, 'secret.read', 'secret', v_secret.id::text, null,
     jsonb_build_object('place', v_secret.place, 'version', v_secret.version));
   return jsonb_build_object('id', v_secret.id, 'place', v_secret.place, 'key_id', v_secret.key_id, 'version', v_secret.version)

@@ -188,6 +188,18 @@ async def test_starts_are_limited_and_a_refused_one_leaves_nothing(connection: a
     assert await connection.fetchval("select count(*) from orbit.audit_log where action = 'run.start'") == 2
 
 
+async def test_invitations_and_looks_at_secrets_are_limited(connection: asyncpg.Connection[Any], acme: UUID) -> None:
+    tenants = await Tenants.on(connection)
+    once = {"amount": 1, "per": 3600}
+    await set_limits(connection, invite=once, read_secret=once)
+    await tenants.call_as("olga", "invite_member", {"email": "new@example.com"})
+    assert await tenants.refused("olga", "invite_member", {"email": "newer@example.com"}) == "OR006"
+    secret = {"name": "pass", "secret": True, "value": "orbit.seal.v1.AAAAAAAA." + "B" * 60}
+    await tenants.call("save_environment", {"organization": "acme", "name": "staging", "variables": [secret]})
+    await tenants.call_as("olga", "read_secret", {"environment": "staging", "name": "pass"})
+    assert await tenants.refused("olga", "read_secret", {"environment": "staging", "name": "pass"}) == "OR006"
+
+
 async def test_saving_what_is_there_already_is_free(connection: asyncpg.Connection[Any]) -> None:
     queue = Queue(connection)
     await (await Tenants.on(connection)).organization("acme")
