@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Self
 from orbit_context.client.audit import Audit
 from orbit_context.client.business_units import BusinessUnits
 from orbit_context.client.environments import Environments
+from orbit_context.client.fixtures import Fixtures
 from orbit_context.client.limits import Limits
 from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
 from orbit_context.client.organizations import Organizations
 from orbit_context.client.permissions import Permissions
+from orbit_context.client.preferences import Preferences
 from orbit_context.client.projects import Projects
+from orbit_context.client.report_templates import ReportTemplates
 from orbit_context.client.runs import Runs
+from orbit_context.client.searches import Searches
 from orbit_context.client.secrets import Secrets
 from orbit_context.client.suites import Suites
 from orbit_context.context import TestExecutionContextManager
@@ -39,14 +43,18 @@ __all__ = [
     "BusinessUnits",
     "Channels",
     "Environments",
+    "Fixtures",
     "History",
     "Limits",
     "Orbit",
     "Organizations",
     "Permissions",
+    "Preferences",
     "Projects",
+    "ReportTemplates",
     "Runs",
     "Schedules",
+    "Searches",
     "Secrets",
     "Suites",
     "Tokens",
@@ -63,6 +71,10 @@ class Orbit:
         self.suites = Suites(gateway)
         self.environments = Environments(gateway)
         self.runs = Runs(gateway)
+        self.fixtures = Fixtures(gateway)
+        self.report_templates = ReportTemplates(gateway)
+        self.preferences = Preferences(gateway)
+        self.searches = Searches(gateway)
         self.organizations = Organizations(gateway)
         self.business_units = BusinessUnits(gateway)
         self.projects = Projects(gateway)

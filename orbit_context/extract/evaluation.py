@@ -66,6 +66,8 @@ def load_engine(kind: Kind) -> None:
     elif kind == "schema":
         import jsonschema
         import jsonschema.validators  # noqa: F401
+    elif kind in ("report_html", "report_text", "report_check"):
+        import jinja2.sandbox  # noqa: F401
     else:
         from lxml import etree  # noqa: F401
 
@@ -98,6 +100,12 @@ def evaluate(kind: Kind, expression: str, document: bytes | Document, schemas: S
             return compile_regex(how["pattern"]).find(document.body, how["group"], every=how["every"], seconds=None)
         if kind == "schema":
             return _schema(expression, schemas).violations(document.json())
+        if kind in ("report_html", "report_text", "report_check"):
+            from orbit_context.extract.report import check_report, render_report
+
+            if kind == "report_check":
+                return check_report(expression)
+            return render_report(expression, document.json(), "html" if kind == "report_html" else "text")
         return document.markup(kind).find(expression)
     except ExpressionError as error:
         raise EvaluationError(error.message, code="expression", hint=error.hint) from None

@@ -8,9 +8,20 @@ from orbit_context.errors import OrbitError
 
 __all__ = ["DEFAULT_BUDGET", "EvaluationCode", "EvaluationError", "Evaluator", "Kind"]
 
-Kind = Literal["jsonpath", "jsonpath_ng", "regex", "xpath_xml", "xpath_html", "schema"]
+Kind = Literal[
+    "jsonpath",
+    "jsonpath_ng",
+    "regex",
+    "xpath_xml",
+    "xpath_html",
+    "schema",
+    "report_html",
+    "report_text",
+    "report_check",
+]
 """What `expression` is: a JSONPath (RFC 9535, or jsonpath-ng's dialect); a regular expression, as the JSON text of
-`{"pattern", "group", "every"}`; an XPath on XML or on HTML; a JSON Schema, as `orbit_context.extract.schema` bundles it."""
+`{"pattern", "group", "every"}`; an XPath on XML or on HTML; a JSON Schema, as `orbit_context.extract.schema` bundles it;
+a report template that makes HTML or plain text of the body, or is only checked."""
 
 EvaluationCode = Literal["body", "expression", "timeout", "memory", "too_large", "crashed"]
 """`body`: it is not JSON, XML or HTML · `expression`: it does not compile, or fails on this document · `timeout`, `memory`,
@@ -37,7 +48,7 @@ class Evaluator(Protocol):
     """Evaluates expressions on documents without holding up the event loop."""
 
     async def evaluate(self, kind: Kind, expression: str, body: bytes, budget: float = DEFAULT_BUDGET) -> Any:
-        """The result: a list of JSON values for a query, a list of violations for a schema (empty: valid).
+        """The result: a list of JSON values for a query, a list of violations for a schema (empty: valid), a text for a report.
 
         `budget` is in seconds of processor time. Several evaluations of the same `body` object parse it once.
 

@@ -14,6 +14,10 @@ __all__ = ["FUNCTIONS", "Gateway", "encoded"]
 FUNCTIONS = (
     "save_suite", "save_environment", "get_environment", "start_run", "get_run", "list_runs", "list_results", "read_events",
     "cancel_run", "get_context", "put_context", "resolve_dependencies", "cleanup_expired_contexts",
+    "save_fixture", "list_fixtures", "get_fixture", "delete_fixture", "list_fixture_usage",
+    "save_report_template", "list_report_templates", "get_report_template", "delete_report_template",
+    "get_preferences", "set_preferences", "save_search", "list_searches", "run_search", "delete_search",
+    "list_suites", "list_tests", "list_endpoints",
     "save_schedule", "list_schedules", "delete_schedule", "save_channel", "list_channels", "delete_channel",
     "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
     "list_run_history", "list_metrics", "list_failures", "list_dead_letters",

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.errors import DefinitionError
+from orbit_context.names import did_you_mean, near
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from orbit_context.suite.document import Data, Test
 
-__all__ = ["MAX_DATA_BYTES", "MAX_ROWS", "expand", "read_rows", "row_keys"]
+__all__ = [
+    "MAX_DATA_BYTES",
+    "MAX_ROWS",
+    "FixtureRows",
+    "expand",
+    "named_fixtures",
+    "read_data_file",
+    "read_rows",
+    "row_keys",
+]
 
 MAX_DATA_BYTES = 16 * 2**20
 """Of a CSV or JSON file; a YAML file has the limits of a suite file."""
@@ -20,28 +32,81 @@ _MAX_KEY = 100
 _NOT_IN_KEYS = frozenset("[]{}\"'|\r\n\t")
 
 
-def read_rows(data: Data, base_dir: Path) -> list[dict[str, Any]]:
-    """The rows of `data`: objects, in order. Cells of a CSV file are text; a template's `| int` makes them numbers.
+@dataclass(frozen=True, slots=True)
+class FixtureRows:
+    """A version of a data set of the project, as `orbit.fixtures.for_suite` fetches it."""
+
+    name: str
+    version: int
+    rows: list[dict[str, Any]] = field(repr=False)
+
+
+def named_fixtures(path: str | Path) -> tuple[str, list[str]]:
+    """The project that a suite file names, and the data sets, each once. What else the file says is not looked at.
 
     Raises:
-        DefinitionError: the file cannot be read, or does not hold rows.
+        DefinitionError: the file cannot be read.
+    """
+    from orbit_context.suite.yaml import read_document
+
+    document = read_document(Path(path)).data
+    if not isinstance(document, dict):
+        return "default", []
+    tests = document.get("tests")
+    data = [test.get("data") for test in tests.values() if isinstance(test, dict)] if isinstance(tests, dict) else []
+    names = [one["fixture"] for one in data if isinstance(one, dict) and isinstance(one.get("fixture"), str)]
+    return str(document.get("project") or "default"), list(dict.fromkeys(name for name in names if name))
+
+
+def read_rows(data: Data, base_dir: Path, fixtures: Mapping[str, FixtureRows] | None = None) -> list[dict[str, Any]]:
+    """The rows of `data`: objects, in order. Cells of a CSV file are text; a template's `| int` makes them numbers.
+
+    Args:
+        fixtures: the data sets at hand, by name; None where there is no database to ask.
+
+    Raises:
+        DefinitionError: the file cannot be read, or does not hold rows; there is no such data set.
     """
     if data.rows is not None:
         rows = data.rows
+    elif data.fixture is not None:
+        rows = _fixture(data.fixture, fixtures).rows
     else:
-        path = base_dir / str(data.file)
-        suffix = path.suffix.lower()
-        if suffix == ".csv":
-            rows = _read_csv(path)
-        elif suffix in (".json", ".yaml", ".yml"):
-            rows = _read_list(path, is_json=suffix == ".json")
-        else:
-            raise DefinitionError(f"{data.file} is no data file", hint="Data files end in .csv, .json, .yaml or .yml.")
+        rows = read_data_file(base_dir / str(data.file), shown=data.file)
     if not rows:
         raise DefinitionError("there are no rows", hint="A test without rows would pass by never running.")
     if len(rows) > MAX_ROWS:
         raise DefinitionError(f"there are {len(rows):,} rows; at most {MAX_ROWS:,} are allowed")
     return rows
+
+
+def read_data_file(path: Path, *, shown: str | None = None) -> list[dict[str, Any]]:
+    """The rows of a CSV, JSON or YAML file. `shown` is what it is called in an error.
+
+    Raises:
+        DefinitionError: the file cannot be read, or does not hold rows.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _read_csv(path)
+    if suffix in (".json", ".yaml", ".yml"):
+        return _read_list(path, is_json=suffix == ".json")
+    raise DefinitionError(f"{shown or path} is no data file", hint="Data files end in .csv, .json, .yaml or .yml.")
+
+
+def _fixture(name: str, fixtures: Mapping[str, FixtureRows] | None) -> FixtureRows:
+    if fixtures is None:
+        raise DefinitionError(
+            f"the fixture {name!r} is in a database, and none was asked",
+            hint="From a program: load_suite(path, fixtures=await orbit.fixtures.for_suite(path)).",
+        )
+    if name not in fixtures:
+        raise DefinitionError(
+            f"there is no fixture {name!r} in the suite's project",
+            hint=did_you_mean(near(name, fixtures))
+            or "Save it: orbit fixture add FILE. See those there are: orbit fixture list",
+        )
+    return fixtures[name]
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:

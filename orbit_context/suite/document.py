@@ -124,7 +124,7 @@ class Need(Part):
 
 
 class Data(Part):
-    """Rows of a data-driven test: written here, or in a CSV, JSON or YAML file beside the suite.
+    """Rows of a data-driven test: written here, in a CSV, JSON or YAML file beside the suite, or in a data set of the project.
 
     `key` names the field that tells rows apart; their number is taken without it.
     """
@@ -136,6 +136,8 @@ class Data(Part):
 
     rows: Annotated[list[dict[str, Json]], Field(max_length=100_000)] | None = None
     file: Text | None = None
+    fixture: Text | None = None
+    """The name of a data set that the database keeps: `orbit fixture list`."""
     key: Text | None = None
 
     @model_validator(mode="before")
@@ -147,8 +149,8 @@ class Data(Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
-        if (self.rows is None) == (self.file is None):
-            raise ValueError("data has either rows or a file")
+        if [self.rows, self.file, self.fixture].count(None) != 2:
+            raise ValueError("data has rows, a file or a fixture, and one of them only")
         return self
 
 

@@ -20,13 +20,23 @@ from orbit_context.suite.yaml import read_document
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from orbit_context.suite.data import FixtureRows
     from orbit_context.suite.document import Test
     from orbit_context.suite.expressions import Expression
     from orbit_context.suite.yaml import ParsedDocument
 
-__all__ = ["Edge", "LoadedSuite", "build_suite", "load_environment", "load_suite"]
+__all__ = ["Edge", "FixtureUse", "LoadedSuite", "build_suite", "load_environment", "load_suite"]
 
 _Document = TypeVar("_Document", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class FixtureUse:
+    """A data set of the project as a suite uses it: how many of its rows, each time it is named."""
+
+    name: str
+    version: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,8 @@ class LoadedSuite:
     base_dir: Path
     """What paths in the suite are relative to."""
     file: str | None = None
+    fixtures: tuple[FixtureUse, ...] = ()
+    """The data sets that its rows are from."""
     _source: ParsedDocument | None = field(default=None, repr=False)
 
     def locate(self, path: Sequence[str | int]) -> tuple[int, int] | None:
@@ -54,13 +66,18 @@ class LoadedSuite:
 
 
 def load_suite(
-    path: str | Path, *, environment: EnvironmentDocument | None = None, overrides: Collection[str] = ()
+    path: str | Path,
+    *,
+    environment: EnvironmentDocument | None = None,
+    overrides: Collection[str] = (),
+    fixtures: Mapping[str, FixtureRows] | None = None,
 ) -> LoadedSuite:
     """Read and check a suite file (`.yaml`, `.yml`, `.json`).
 
     Args:
         environment: what the suite will run in; its variables are known names.
         overrides: names of further variables that the run is given (`--var`).
+        fixtures: the data sets of its project that it names (`orbit.fixtures.for_suite`).
 
     Raises:
         DefinitionError: it is wrong; `errors` lists all that was found.
@@ -68,7 +85,7 @@ def load_suite(
     file = Path(path)
     source = read_document(file)
     suite = _validated(Suite, source.data, source)
-    return _build(suite, source.data, source, file.parent, environment, overrides)
+    return _build(suite, source.data, source, file.parent, environment, overrides, fixtures)
 
 
 def build_suite(
@@ -77,6 +94,7 @@ def build_suite(
     base_dir: str | Path | None = None,
     environment: EnvironmentDocument | Collection[str] | None = None,
     overrides: Collection[str] = (),
+    fixtures: Mapping[str, FixtureRows] | None = None,
 ) -> LoadedSuite:
     """Check a suite that a program made: a model, or what a file would hold.
 
@@ -86,12 +104,13 @@ def build_suite(
         base_dir: what paths in the suite are relative to; the working directory unless given.
         environment: what the suite will run in, or the names of its variables where that is all that is known.
         overrides: names of further variables that the run is given.
+        fixtures: the data sets of its project that it names.
     """
     if environment is not None and not isinstance(environment, EnvironmentDocument):
         environment = EnvironmentDocument(environment="given", variables={name: Variable() for name in environment})
     if not isinstance(suite, Suite):
         suite = _validated(Suite, suite, None)
-    return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides)
+    return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides, fixtures)
 
 
 def load_environment(path: str | Path) -> EnvironmentDocument:
@@ -118,9 +137,10 @@ def _build(
     base_dir: Path,
     environment: EnvironmentDocument | None,
     overrides: Collection[str],
+    fixtures: Mapping[str, FixtureRows] | None,
 ) -> LoadedSuite:
     problems = Problems(source)
-    groups = _groups(suite, written["tests"], base_dir, problems)
+    groups = _groups(suite, written["tests"], base_dir, problems, fixtures)
     _refuse_doubles(suite, problems)
     expressions: list[Expression] = []
     find_missing_files(suite.defaults, ("defaults",), base_dir, problems)
@@ -149,11 +169,26 @@ def _build(
         expressions=expressions,
         base_dir=base_dir,
         file=source.file if source else None,
+        fixtures=_used(groups, fixtures or {}),
         _source=source,
     )
 
 
-def _groups(suite: Suite, written: Mapping[str, Any], base_dir: Path, problems: Problems) -> dict[str, Group]:
+def _used(groups: Mapping[str, Group], fixtures: Mapping[str, FixtureRows]) -> tuple[FixtureUse, ...]:
+    rows: dict[str, int] = {}
+    for group in groups.values():
+        if group.test.data is not None and (name := group.test.data.fixture) is not None:
+            rows[name] = rows.get(name, 0) + len(group.rows or ())
+    return tuple(FixtureUse(name, fixtures[name].version, count) for name, count in rows.items())
+
+
+def _groups(
+    suite: Suite,
+    written: Mapping[str, Any],
+    base_dir: Path,
+    problems: Problems,
+    fixtures: Mapping[str, FixtureRows] | None,
+) -> dict[str, Group]:
     """The tests as they are written, with the keys of the tests that they become."""
     groups: dict[str, Group] = {}
     for key, test in suite.tests.items():
@@ -169,12 +204,13 @@ def _groups(suite: Suite, written: Mapping[str, Any], base_dir: Path, problems: 
             group.set_rows([test.row])
         elif test.data is not None:
             try:
-                rows = read_rows(test.data, base_dir)
+                rows = read_rows(test.data, base_dir, fixtures)
                 group.set_rows(rows)
                 group.keys = row_keys(key, test.data, rows)
             except DefinitionError as error:
                 about = about_file(error, str(test.data.file)) if error.file and error.line is None else error
-                problems.add(("tests", key, "data"), about)
+                path = ("tests", key, "data") if test.data.fixture is None else ("tests", key, "data", "fixture")
+                problems.add(path, about)
     return groups
 
 

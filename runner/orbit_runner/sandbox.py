@@ -282,6 +282,9 @@ _NAMES: dict[Kind, str] = {
     "xpath_xml": "XPath",
     "xpath_html": "XPath",
     "schema": "JSON Schema",
+    "report_html": "report template",
+    "report_text": "report template",
+    "report_check": "report template",
 }
 
 

@@ -26,7 +26,9 @@ QUESTION = struct.Struct("!BdII")
 """Index in `KINDS`, seconds of processor time, bytes of the expression, bytes of the body or `SAME_BODY`."""
 ANSWER = struct.Struct("!BI")
 """`OK`, `REFUSED` or `FINAL`, bytes of JSON: the result, or an error's code, message and hint."""
-KINDS: tuple[Kind, ...] = ("jsonpath", "jsonpath_ng", "regex", "xpath_xml", "xpath_html", "schema")
+KINDS: tuple[Kind, ...] = (
+    "jsonpath", "jsonpath_ng", "regex", "xpath_xml", "xpath_html", "schema", "report_html", "report_text", "report_check",
+)  # fmt: skip
 SAME_BODY = 0xFFFFFFFF
 """The body of the question before, which the child kept parsed."""
 OK, REFUSED, FINAL = 0, 1, 2

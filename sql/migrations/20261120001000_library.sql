@@ -618,16 +618,16 @@ comment on function orbit.delete_fixture is
 
 create function orbit.list_fixture_usage(p_request jsonb)
 returns jsonb language plpgsql stable set search_path = '' as $$
-declare v_projects uuid[]; v_name text := orbit_private.required(p_request, 'name'); v_limit int := orbit_private.page_limit(p_request); v_rows jsonb; v_after bigint;
+declare v_projects uuid[]; v_name text := orbit_private.required(p_request, 'name'); v_limit int := orbit_private.page_limit(p_request); v_rows jsonb; v_after bigint; v_last bigint;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name', 'limit', 'after']);
   v_projects := orbit_private.projects_of(p_request);
   v_after := coalesce((p_request ->> 'after')::bigint, 9223372036854775807);
-  select coalesce(jsonb_agg(jsonb_build_object('id', u.id, 'project', p.slug, 'name', u.fixture_name, 'version', u.fixture_version, 'rows_used', u.rows_used,
-      'suite', s.key, 'run_id', u.run_id, 'used_at', u.used_at, 'deleted', u.fixture_id is null) order by u.id desc), '[]') into v_rows
+  select coalesce(jsonb_agg(jsonb_build_object('project', p.slug, 'name', u.fixture_name, 'version', u.fixture_version, 'rows_used', u.rows_used,
+      'suite', s.key, 'run_id', u.run_id, 'used_at', u.used_at, 'deleted', u.fixture_id is null) order by u.id desc), '[]'), min(u.id) into v_rows, v_last
     from (select t.* from orbit.fixture_usage t where t.project_id = any (v_projects) and t.fixture_name = v_name and t.id < v_after order by t.id desc limit v_limit) u
     join orbit.projects p on p.id = u.project_id join orbit.test_suites s on s.id = u.suite_id;
-  return jsonb_build_object('rows', v_rows, 'next', case when jsonb_array_length(v_rows) = v_limit then v_rows #> '{-1,id}' end);
+  return jsonb_build_object('rows', v_rows, 'next', case when jsonb_array_length(v_rows) = v_limit then v_last end);
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;

@@ -30,6 +30,7 @@ from orbit_context.errors import TemplateError
 from orbit_context.extract.capture import CaptureError, compile_capture
 from orbit_context.extract.view import ResponseView
 from orbit_context.suite.checks import Capture
+from orbit_context.suite.data import FixtureRows
 from orbit_context.suite.document import Test
 from orbit_context.suite.load import load_environment, load_suite
 from orbit_context.template import NAMESPACES, Scope, compile_value
@@ -71,7 +72,8 @@ def test_suites_are_valid(block: Block, folder: Path) -> None:
     head = "" if re.search(r"(?m)^suite:", block.text) else "version: 1\nsuite: example\n"
     file = folder / "suite.yaml"
     file.write_text(head + block.text)
-    compile_suite(load_suite(file))
+    users = FixtureRows("users", 1, [{"id": 1, "name": "ada"}])
+    compile_suite(load_suite(file, fixtures={"users": users}))
 
 
 @blocks("yaml", "request", "expect", "capture", "holds", "fails")

@@ -21,13 +21,17 @@ from orbit_context.client import (
     BusinessUnits,
     Channels,
     Environments,
+    Fixtures,
     History,
     Limits,
     Organizations,
     Permissions,
+    Preferences,
     Projects,
+    ReportTemplates,
     Runs,
     Schedules,
+    Searches,
     Secrets,
     Suites,
     Tokens,
@@ -250,6 +254,7 @@ LINES = [
     if line.startswith("$ ")
     for command in re.findall(
         r"(?:^\$ |[ /(])orbit ((?:db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
+        r"fixture|template|search|prefs|credential|"
         r"org|unit|project|access)\b[^)]*)",
         line,
     )
@@ -334,6 +339,10 @@ METHODS: dict[str, Any] = {
         ("suites.", Suites),
         ("environments.", Environments),
         ("runs.", Runs),
+        ("fixtures.", Fixtures),
+        ("report_templates.", ReportTemplates),
+        ("preferences.", Preferences),
+        ("searches.", Searches),
         ("secrets.", Secrets),
         ("schedules.", Schedules),
         ("channels.", Channels),

@@ -12,7 +12,20 @@ import click
 
 __all__ = ["app"]
 
-_GROUPS: tuple[str, ...] = ("access", "audit", "limits", "org", "project", "secret", "token", "unit")
+_GROUPS: tuple[str, ...] = (
+    "access",
+    "audit",
+    "fixture",
+    "limits",
+    "org",
+    "prefs",
+    "project",
+    "search",
+    "secret",
+    "template",
+    "token",
+    "unit",
+)
 """Groups of commands that have a file of their own, `<name>_commands.py`, read when they are asked for."""
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -114,12 +127,13 @@ def worker(slots: int, name: str | None) -> int:
 @app.command()
 @click.argument("run_id", metavar="[RUN]", default="")
 @_reports
+@click.option("--template", metavar="NAME", help="Print what this report template of the run's project makes of it.")
 @_as_json
-def show(run_id: str, reports: tuple[str, ...], as_json: bool) -> int:
+def show(run_id: str, reports: tuple[str, ...], template: str | None, as_json: bool) -> int:
     """Show a run: its verdict, failures, and where it stands. Without RUN, the newest runs."""
     from orbit_runner.cli.inspect import show as show_run
 
-    return show_run(run_id, reports=reports, as_json=as_json)
+    return show_run(run_id, reports=reports, template=template, as_json=as_json)
 
 
 @app.command()

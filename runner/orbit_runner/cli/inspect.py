@@ -6,10 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from orbit_context.errors import NotFoundError
+from orbit_context.errors import DefinitionError, NotFoundError
 from orbit_runner.cli.asking import asking
 from orbit_runner.cli.exits import Exit, of_run
-from orbit_runner.report.wording import format_duration, visible
+from orbit_runner.report.wording import format_duration, visible, visible_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["cancel", "logs", "show"]
 
 
-def show(run_id: str, *, reports: Sequence[str], as_json: bool) -> Exit:
+def show(run_id: str, *, reports: Sequence[str], template: str | None, as_json: bool) -> Exit:
     """With a run: exit code as of `orbit run`; one that goes on is no success."""
+    if template is not None and (as_json or not run_id):
+        raise DefinitionError("a template shows a run, and instead of --json", field="--template")
     if not run_id:
         return asking(lambda orbit: _show_latest(orbit, as_json=as_json))
 
@@ -35,6 +37,9 @@ def show(run_id: str, *, reports: Sequence[str], as_json: bool) -> Exit:
             from orbit_runner.report.json import render
 
             sys.stdout.buffer.write(render(run, results))
+            return of_run(run)
+        if template is not None:
+            await _print_report(orbit, run, results, template)
             return of_run(run)
         from orbit_runner.report.summary import print_summary
 
@@ -81,6 +86,17 @@ def cancel(run_id: str, *, as_json: bool) -> Exit:
         return Exit.PASSED
 
     return asking(ask)
+
+
+async def _print_report(orbit: Orbit, run: Run, results: Sequence[Result], name: str) -> None:
+    from orbit_runner.cli.report_template import render_template
+    from orbit_runner.report.json import render
+
+    template = await orbit.report_templates.get(name, project=run.project)
+    text = await render_template(template, render(run, results))
+    # What a server answered may hold escape sequences: in HTML they are harmless, on a terminal they are not.
+    shown = text if template.kind == "html" and not sys.stdout.isatty() else visible_block(text)
+    sys.stdout.buffer.write(shown.encode("utf-8", "backslashreplace"))
 
 
 async def _show_latest(orbit: Orbit, *, as_json: bool) -> Exit:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
     from orbit_context.seal import Sealer
+    from orbit_context.suite.data import FixtureRows
 
-__all__ = ["ensure_schema", "find_database", "find_sealer"]
+__all__ = ["ensure_schema", "fetch_fixtures", "find_database", "find_sealer"]
 
 
 def find_database() -> DatabaseTarget:
@@ -68,3 +69,14 @@ def find_sealer(target: DatabaseTarget) -> Sealer | None:
     path = local.data_home(Path.cwd()) / "secret.key"
     create_key_file(path)
     return Sealer.from_file(path)
+
+
+async def fetch_fixtures(target: DatabaseTarget, file: Path) -> dict[str, FixtureRows]:
+    """The data sets that a suite file names, for `load_suite`."""
+    from orbit_context.client import Orbit
+    from orbit_context.gateway.postgres import PostgresGateway
+
+    gateway = PostgresGateway(target.dsn)
+    async with Orbit(gateway) as orbit:
+        await gateway.prepare(lambda connection: ensure_schema(connection, target))
+        return await orbit.fixtures.for_suite(file)

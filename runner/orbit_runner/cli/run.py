@@ -15,10 +15,11 @@ from orbit_context.context import secret_place
 from orbit_context.errors import DatabaseUnavailableError, NothingSelectedError, SecretKeyError
 from orbit_context.gateway.patience import patiently
 from orbit_context.gateway.postgres import PostgresGateway, connect
+from orbit_context.suite.data import named_fixtures
 from orbit_context.suite.load import load_environment, load_suite
 from orbit_context.suite.variables import parse_overrides, resolve_variables
 from orbit_runner.cli.exits import Exit, of_run
-from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.cli.project import ensure_schema, fetch_fixtures, find_database, find_sealer
 from orbit_runner.cli.selection import matching_tests
 from orbit_runner.execute.suite import compile_suite
 from orbit_runner.live import LiveView
@@ -68,7 +69,11 @@ def run(options: RunOptions) -> Exit:
     if options.environment and environment is None:
         target = find_database()  # a name: the database knows what it stands for
         environment = asyncio.run(_environment_of(target, options.environment, options.file))
-    suite = load_suite(options.file, environment=environment, overrides=overrides)
+    fixtures = None
+    if named_fixtures(options.file)[1]:
+        target = target or find_database()
+        fixtures = asyncio.run(fetch_fixtures(target, options.file))
+    suite = load_suite(options.file, environment=environment, overrides=overrides, fixtures=fixtures)
     variables = resolve_variables(suite.document, environment, overrides)
     prepared = _Prepared(options, suite, variables, environment.environment if environment else None)
     prepared.compiled = compile_suite(suite)

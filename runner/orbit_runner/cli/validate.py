@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from orbit_context.suite.data import FixtureRows
     from orbit_context.suite.load import LoadedSuite
 
 __all__ = ["validate"]
@@ -37,7 +38,7 @@ def validate(
     told: list[dict[str, Any]] = []
     for file in files:
         try:
-            suite = load_suite(file, environment=document, overrides=overrides)
+            suite = load_suite(file, environment=document, overrides=overrides, fixtures=_fixtures(file))
             resolve_variables(suite.document, document, overrides)
             compile_suite(suite)
         except DefinitionError as error:
@@ -56,6 +57,19 @@ def validate(
     if as_json:
         sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
     return Exit.PASSED if all(entry["valid"] for entry in told) else Exit.DEFINITION
+
+
+def _fixtures(file: Path) -> dict[str, FixtureRows] | None:
+    """Of a suite that names data sets, those; only then is there a database to ask."""
+    from orbit_context.suite.data import named_fixtures
+
+    if not named_fixtures(file)[1]:
+        return None
+    import asyncio
+
+    from orbit_runner.cli.project import fetch_fixtures, find_database
+
+    return asyncio.run(fetch_fixtures(find_database(), file))
 
 
 def _suites(path: Path) -> list[Path]:
