@@ -266,7 +266,7 @@ comment on function orbit.get_limits is 'The limits that hold for an organisatio
 -- Definer: buckets, the queue and other projects' rows are not the caller's to read; sums of them are.
 create function orbit_private.get_usage(p_request jsonb, p_now timestamptz default clock_timestamp())
 returns jsonb language plpgsql stable security definer set search_path = '' as $$
-declare v_id uuid; v_limits jsonb;
+declare v_id uuid;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization']);
   v_id := orbit_private.organization_of(p_request);
