@@ -15,6 +15,7 @@ import sys
 BENCHMARKS = {
     "transport": "the HTTP transport alone, beside others",
     "overhead": "what a test costs beyond its request, by cause",
+    "redaction": "masking secrets in bodies: MB/s, and how it grows",
     "queue": "the queue alone: claim, record, unlock",
     "starts": "what the audit log and limits cost a start",
     "peers": "the same suite of 300 tests in Orbit and in other tools, side by side",
