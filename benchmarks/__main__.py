@@ -18,6 +18,7 @@ BENCHMARKS = {
     "redaction": "masking secrets in bodies: MB/s, and how it grows",
     "queue": "the queue alone: claim, record, unlock",
     "starts": "what the audit log and limits cost a start",
+    "rls": "row level security: a member beside service_role",
     "peers": "the same suite of 300 tests in Orbit and in other tools, side by side",
 }
 
