@@ -182,6 +182,17 @@ async def test_who_was_just_demoted_demotes_nobody(acme: Tenants, database: Data
     assert (await roles(acme))["olga"] == "owner"
 
 
+async def test_who_was_just_demoted_removes_nobody(acme: Tenants, database: Database) -> None:
+    """Not even somebody whose role they still have."""
+    told = await both(
+        database,
+        ("olga", "set_member_role", {"organization": "acme", "user": mail("adam"), "role": "viewer"}),
+        ("adam", "remove_member", {"organization": "acme", "user": mail("vera")}),
+    )
+    assert told == ["", "OR003"]
+    assert (await roles(acme))["vera"] == "viewer"
+
+
 # Invitations ---------------------------------------------------------------------------------------------------------------
 
 
