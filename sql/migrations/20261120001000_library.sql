@@ -3,10 +3,11 @@
 --   project ─┬─ test_data_fixtures ── fixture_usage (which suite version, which run, which version of the data)
 --            └─ report_templates
 --   person  ─┬─ user_preferences
---            └─ saved_searches (shared with a project, if they like)
+--            ├─ saved_searches (shared with a project, if they like)
+--            └─ api_credentials (theirs alone)
 --
--- Where nobody is signed in (an administrative role: a laptop's own database), preferences and searches are those of the
--- installation: user_id is null. No signed-in person ever sees them.
+-- Where nobody is signed in (an administrative role: a laptop's own database), preferences, searches and credentials are those
+-- of the installation: user_id is null. No signed-in person ever sees them.
 
 -- Fixtures -----------------------------------------------------------------------------------------------------------------
 
@@ -942,10 +943,147 @@ comment on function orbit.list_endpoints is 'What the tests call, by path: {orga
 
 grant execute on function orbit.list_suites, orbit.list_tests, orbit.list_endpoints to authenticated, service_role;
 
+-- Credentials ------------------------------------------------------------------------------------------------------------------------------------
+
+create table orbit.api_credentials (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references orbit.organizations (id) on delete cascade,
+  user_id uuid references orbit.users (id) on delete cascade,
+  name text not null,
+  credential_type text not null,
+  description text,
+  username text,
+  header_name text,
+  token_url text,
+  client_id text,
+  scopes text[] not null default '{}',
+  secret_id uuid references orbit_private.secret (id) on delete set null,
+  expires_at timestamptz,
+  last_used_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint api_credentials_organization_id_key unique nulls not distinct (organization_id, user_id, name),
+  -- Whoever leaves the organisation leaves nothing of theirs behind.
+  constraint api_credentials_member_fkey foreign key (organization_id, user_id)
+    references orbit.organization_members (organization_id, user_id) on delete cascade,
+  constraint api_credentials_name_check check (name ~ '^[A-Za-z_][A-Za-z0-9_-]{0,99}$'),
+  constraint api_credentials_credential_type_check check (credential_type in ('bearer', 'basic', 'api_key', 'oauth2_client')),
+  constraint api_credentials_description_check check (length(description) <= 2000),
+  constraint api_credentials_basic_has_username_check check ((credential_type = 'basic') = (username is not null)),
+  constraint api_credentials_api_key_has_header_check check ((credential_type = 'api_key') = (header_name is not null)),
+  constraint api_credentials_header_name_check check (header_name ~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]{1,100}$'),
+  constraint api_credentials_client_has_url_check check (
+    (credential_type = 'oauth2_client') = (token_url is not null) and (credential_type = 'oauth2_client') = (client_id is not null)),
+  constraint api_credentials_token_url_check check (token_url ~ '^https?://[^@[:space:]]{1,2000}$'),
+  constraint api_credentials_scopes_check check (cardinality(scopes) <= 100 and array_position(scopes, null) is null)
+);
+create index idx_api_credentials_user_id on orbit.api_credentials (user_id);
+create index idx_api_credentials_secret_id on orbit.api_credentials (secret_id);
+comment on table orbit.api_credentials is 'What people sign in with to the systems they test. Theirs alone: neither owners nor admins of the organisation see a row of somebody else''s.';
+comment on column orbit.api_credentials.id is 'Drawn at random.';
+comment on column orbit.api_credentials.organization_id is 'Where it is used.';
+comment on column orbit.api_credentials.user_id is 'Whose; null: of the installation, where nobody signs in.';
+comment on column orbit.api_credentials.name is 'Unique among one''s own in an organisation: a letter or underscore, then letters, digits, underscores, hyphens; up to 100.';
+comment on column orbit.api_credentials.credential_type is 'bearer: a token; basic: a name and a password; api_key: a header and its value; oauth2_client: a client and its secret.';
+comment on column orbit.api_credentials.description is 'What it opens; up to 2,000 characters.';
+comment on column orbit.api_credentials.username is 'Of basic.';
+comment on column orbit.api_credentials.header_name is 'Of api_key: the header that carries the key.';
+comment on column orbit.api_credentials.token_url is 'Of oauth2_client: where a token is asked for; no user in it.';
+comment on column orbit.api_credentials.client_id is 'Of oauth2_client.';
+comment on column orbit.api_credentials.scopes is 'Of oauth2_client: what a token is asked for; up to 100.';
+comment on column orbit.api_credentials.secret_id is 'The token, password, key or client secret, sealed for credential:<user_id or slug of the organisation>:<name>.';
+comment on column orbit.api_credentials.expires_at is 'When it ends; null: not known to.';
+comment on column orbit.api_credentials.last_used_at is 'When a run was last given it; null: never.';
+comment on column orbit.api_credentials.created_at is 'When it was first saved.';
+comment on column orbit.api_credentials.updated_at is 'When it was last changed.';
+
+alter table orbit.api_credentials enable row level security;
+grant select on orbit.api_credentials to authenticated;
+grant all on orbit.api_credentials to service_role;
+create policy api_credentials_select on orbit.api_credentials for select to authenticated using (user_id = (select auth.uid()));
+create trigger "900_drop_secret" after delete on orbit.api_credentials
+  referencing old table as gone for each statement execute function orbit_private.tg_drop_secret();
+
+-- Definer: it writes a table that callers may only read, and secrets, which are nobody's; nobody writes but their own.
+create function orbit_private.save_credential(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_name text; v_type text; v_organization_id uuid; v_old orbit.api_credentials; v_new orbit.api_credentials; v_place text; v_secret_id uuid;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'name', 'type', 'secret', 'secret_key', 'description', 'username', 'header_name', 'token_url',
+    'client_id', 'scopes', 'expires_at']);
+  v_name := orbit_private.required(p_request, 'name');
+  v_type := orbit_private.required(p_request, 'type');
+  v_organization_id := orbit_private.organization_of(p_request);
+  v_place := format('credential:%s:%s', coalesce((select auth.uid())::text, (select o.slug from orbit.organizations o where o.id = v_organization_id)), v_name);
+  select * into v_old from orbit.api_credentials c
+    where c.organization_id = v_organization_id and c.user_id is not distinct from (select auth.uid()) and c.name = v_name for update;
+  if coalesce(p_request -> 'secret', 'null') = 'null' then
+    if v_old.secret_id is null or v_old.credential_type <> v_type then
+      perform orbit_private.refuse('OR001', 'secret is missing', '', 'It is the token, password, key or client secret; only one that is there already may be left out.');
+    end if;
+    v_secret_id := v_old.secret_id;
+  elsif jsonb_typeof(p_request -> 'secret') <> 'string' or p_request ->> 'secret' = '' then
+    perform orbit_private.refuse('OR001', 'secret is no text');
+  else
+    v_secret_id := orbit_private.put_secret(v_organization_id, v_place, p_request -> 'secret', v_old.secret_id, p_request ->> 'secret_key');
+  end if;
+  insert into orbit.api_credentials as c (organization_id, user_id, name, credential_type, description, username, header_name, token_url, client_id, scopes, secret_id, expires_at)
+    values (v_organization_id, (select auth.uid()), v_name, v_type, p_request ->> 'description', p_request ->> 'username', p_request ->> 'header_name',
+            p_request ->> 'token_url', p_request ->> 'client_id', coalesce(orbit_private.texts_of(p_request, 'scopes'), '{}'), v_secret_id, (p_request ->> 'expires_at')::timestamptz)
+    on conflict (organization_id, user_id, name) do update set credential_type = excluded.credential_type, description = excluded.description, username = excluded.username,
+      header_name = excluded.header_name, token_url = excluded.token_url, client_id = excluded.client_id, scopes = excluded.scopes, secret_id = excluded.secret_id,
+      expires_at = excluded.expires_at, updated_at = now()
+    returning * into v_new;
+  return jsonb_build_object('credential_id', v_new.id, 'name', v_new.name, 'credential_type', v_new.credential_type, 'place', v_place);
+exception when data_exception or check_violation or not_null_violation or foreign_key_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit_private.save_credential is 'See orbit.save_credential.';
+
+create function orbit.save_credential(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.save_credential(p_request) $$;
+comment on function orbit.save_credential is
+  'Saves a credential of one''s own: {organization?, name, type: bearer | basic | api_key | oauth2_client, secret? (sealed for credential:<user id, else the organisation''s slug>:<name>, or in clear where the database has a key; may be left out where there is one already), secret_key?, description?, username? (basic), header_name? (api_key), token_url?, client_id?, scopes? (oauth2_client), expires_at?}. Answers {credential_id, name, credential_type, place}. OR001, OR008 no secret key.';
+
+create function orbit.list_credentials(p_request jsonb default '{}')
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization']);
+  return (select coalesce(jsonb_agg(jsonb_build_object('credential_id', c.id, 'name', c.name, 'credential_type', c.credential_type, 'description', c.description,
+      'username', c.username, 'header_name', c.header_name, 'token_url', c.token_url, 'client_id', c.client_id, 'scopes', c.scopes, 'has_secret', c.secret_id is not null,
+      'expires_at', c.expires_at, 'is_expired', coalesce(c.expires_at <= now(), false), 'last_used_at', c.last_used_at, 'updated_at', c.updated_at) order by c.name, c.id), '[]')
+    from orbit.api_credentials c where c.user_id is not distinct from (select auth.uid())
+      and (p_request ->> 'organization' is null or c.organization_id = orbit_private.organization_of(p_request)));
+end $$;
+comment on function orbit.list_credentials is 'One''s own credentials, without their secrets: {organization?}. Where nobody is signed in, those of the installation.';
+
+-- Definer: as save_credential.
+create function orbit_private.delete_credential(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_gone orbit.api_credentials;
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'name']);
+  delete from orbit.api_credentials c where c.organization_id = orbit_private.organization_of(p_request) and c.name = orbit_private.required(p_request, 'name')
+    and c.user_id is not distinct from (select auth.uid()) returning * into v_gone;
+  if not found then
+    perform orbit_private.refuse('OR002', format('no credential %s of your own', left(p_request ->> 'name', 100)));
+  end if;
+  return jsonb_build_object('credential_id', v_gone.id, 'name', v_gone.name);
+end $$;
+comment on function orbit_private.delete_credential is 'See orbit.delete_credential.';
+
+create function orbit.delete_credential(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.delete_credential(p_request) $$;
+comment on function orbit.delete_credential is 'Deletes a credential of one''s own, its secret with it: {organization?, name}. OR002.';
+
+grant execute on function orbit_private.save_credential, orbit_private.delete_credential to authenticated, service_role;
+grant execute on function orbit.save_credential, orbit.list_credentials, orbit.delete_credential to authenticated, service_role;
+
 -- Audit ----------------------------------------------------------------------------------------------------------------------------------------
 
 select orbit_private.audited('orbit.test_data_fixtures', 'fixture', p_left_out => '{row_count, bytes}', p_shortened => '{rows}');
 select orbit_private.audited('orbit.report_templates', 'report_template', p_shortened => '{source}');
 select orbit_private.audited('orbit.saved_searches', 'search');
+select orbit_private.audited('orbit.api_credentials', 'credential', p_left_out => '{last_used_at}');
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

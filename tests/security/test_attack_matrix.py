@@ -57,6 +57,7 @@ READ = {
     "organization_invitations": "admin",
     "permission_assignments": "self or admin",
     "saved_searches": "self",  # or shared; those of the battlefield are not
+    "api_credentials": "self",
     "workers": "member",
 }
 WRITE: dict[str, dict[str, str]] = {
