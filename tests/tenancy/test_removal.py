@@ -125,8 +125,13 @@ async def test_a_project_goes_and_its_neighbour_stays(acme: Tenants) -> None:
     runs = {
         row["id"] for row in await acme.connection.fetch("select id from orbit.test_runs where project_id = $1", doomed)
     }
+    on = {"organization": "acme", "project": "website", "user": "vera@example.com", "permission": "editor"}
+    for place in ({}, {"environment": "staging"}, {"suite": "suite"}):
+        await acme.call_as("adam", "grant_permission", on | place)
+    granted = await acme.connection.fetch("select resource_id from orbit.permission_assignments")
+    assert len(granted) == 3
     await acme.call_as("adam", "delete_project", {"organization": "acme", "project": "website", "confirm": "website"})
-    assert await holding(acme, {doomed} | runs) == []
+    assert await holding(acme, {doomed} | runs | {row["resource_id"] for row in granted}) == []
     run = await acme.call_as("pia", "get_run", {"run_id": kept["id"]})
     assert run["counts"]["failed"] == 1
     queue = Queue(acme.connection)
