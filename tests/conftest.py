@@ -61,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["ORBIT_HOME"] = str(
         run / "stray"
     )  # what a test does not place itself never reaches the developer's data
+    os.environ["XDG_CONFIG_HOME"] = str(run / "config")  # nor does a test act as whoever the developer is signed in as
     config.stash[_RUN] = run
     guard = [sys.executable, str(Path(__file__).parent / "support/guard.py"), str(run)]
     config.stash[_GUARD] = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)

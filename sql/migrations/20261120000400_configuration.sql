@@ -669,7 +669,7 @@ returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   v_name text := orbit_private.required(p_request, 'name');
   v_replace boolean := coalesce((p_request ->> 'replace')::boolean, true);
-  v_project orbit.projects; v_id uuid; v_bad text; v_organization text;
+  v_project orbit.projects; v_id uuid; v_organization text;
 begin
   v_project := orbit_private.ensure_project(p_request, 'environment.write');
   insert into orbit.environments as e (organization_id, project_id, name, description)

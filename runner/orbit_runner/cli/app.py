@@ -167,6 +167,34 @@ def doctor(as_json: bool) -> int:
 
 
 @app.command()
+@click.option("--url", metavar="URL", help="The project's address; else SUPABASE_URL.")
+@click.option("--key", metavar="KEY", help="Its publishable key; else SUPABASE_ANON_KEY or SUPABASE_KEY.")
+@click.option("--email", metavar="EMAIL", help="Whose account.")
+def login(url: str | None, key: str | None, email: str | None) -> int:
+    """Sign in to a Supabase project; the password is asked for, or read from ORBIT_PASSWORD or standard input."""
+    from orbit_runner.cli import session
+
+    return session.login(url=url, key=key, email=email)
+
+
+@app.command()
+def logout() -> int:
+    """Sign out, here and at the server."""
+    from orbit_runner.cli import session
+
+    return session.logout()
+
+
+@app.command()
+@_as_json
+def whoami(as_json: bool) -> int:
+    """Tell who is signed in, where, and to which organisations they belong."""
+    from orbit_runner.cli import session
+
+    return session.whoami(as_json=as_json)
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     from orbit_context import __version__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,13 +17,22 @@ from orbit_runner.report.wording import visible
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from orbit_context.gateway.supabase import SupabaseGateway
+
 __all__ = ["asking", "print_answer", "print_rows"]
 
 _T = TypeVar("_T")
 
 
 def asking(ask: Callable[[Orbit], Awaitable[_T]]) -> _T:
-    """What `ask` answers, given the client of whoever is at the keyboard."""
+    """What `ask` answers, given the client of whoever is at the keyboard.
+
+    Over Postgres with ORBIT_DATABASE_URL; as who is signed in to a Supabase project, or with its SUPABASE_URL and a key; else
+    over the embedded Postgres.
+    """
+    over_supabase = _supabase()
+    if over_supabase is not None:
+        return asyncio.run(_ask_over(over_supabase, ask))
     target = find_database()
 
     async def main() -> _T:
@@ -32,6 +42,25 @@ def asking(ask: Callable[[Orbit], Awaitable[_T]]) -> _T:
             return await ask(orbit)
 
     return asyncio.run(main())
+
+
+def _supabase() -> SupabaseGateway | None:
+    if os.environ.get("ORBIT_DATABASE_URL", "").strip():
+        return None
+    from orbit_runner.cli.session import load, supabase_of_environment
+
+    if signed_in := load():
+        return signed_in.gateway()
+    if project := supabase_of_environment():
+        from orbit_context.gateway.supabase import SupabaseGateway
+
+        return SupabaseGateway(*project)
+    return None
+
+
+async def _ask_over(gateway: SupabaseGateway, ask: Callable[[Orbit], Awaitable[_T]]) -> _T:
+    async with Orbit(gateway) as orbit:
+        return await ask(orbit)
 
 
 def print_answer(answer: Any) -> Exit:

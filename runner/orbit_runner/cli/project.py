@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orbit_context.errors import SchemaMismatchError
+from orbit_context.errors import DefinitionError, SchemaMismatchError
 from orbit_runner.cli.messages import tell
 from orbit_runner.connection import DatabaseTarget, choose
 
@@ -20,10 +20,21 @@ __all__ = ["ensure_schema", "fetch_fixtures", "find_database", "find_sealer"]
 
 
 def find_database() -> DatabaseTarget:
-    """The database that the environment names, else the project's embedded one, started."""
+    """The database that the environment names, else the project's embedded one, started.
+
+    Raises DefinitionError where a Supabase project is all there is: tests are run over Postgres itself.
+    """
 
     def start_embedded() -> str:
         from orbit_runner import local
+        from orbit_runner.cli.session import load
+
+        if signed_in := load():
+            raise DefinitionError(
+                f"you are signed in at {signed_in.url}, but this needs Postgres itself, which a session does not open",
+                hint="set ORBIT_DATABASE_URL to the project's connection string (dashboard: Connect, session pooler or direct); "
+                "or `orbit logout` to use the embedded Postgres",
+            )
 
         server = local.server()
         server.start(tell)
