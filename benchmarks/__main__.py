@@ -17,8 +17,9 @@ BENCHMARKS = {
     "overhead": "what a test costs beyond its request, by cause",
     "redaction": "masking secrets in bodies: MB/s, and how it grows",
     "queue": "the queue alone: claim, record, unlock",
-    "starts": "what the audit log and limits cost a start",
     "rls": "row level security: a member beside service_role",
+    "variables": "resolving variables: by how many are visible, beside how many of others",
+    "starts": "what the audit log and limits cost a start",
     "peers": "the same suite of 300 tests in Orbit and in other tools, side by side",
 }
 

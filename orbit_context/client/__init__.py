@@ -25,9 +25,10 @@ from orbit_context.client.preferences import Preferences
 from orbit_context.client.projects import Projects
 from orbit_context.client.report_templates import ReportTemplates
 from orbit_context.client.runs import Runs
-from orbit_context.client.searches import Searches
 from orbit_context.client.secrets import Secrets
+from orbit_context.client.searches import Searches
 from orbit_context.client.suites import Suites
+from orbit_context.client.variables import Variables
 from orbit_context.context import TestExecutionContextManager
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ __all__ = [
     "Secrets",
     "Suites",
     "Tokens",
+    "Variables",
     "Workers",
 ]
 
@@ -70,21 +72,22 @@ class Orbit:
         self._sealer = sealer
         self.suites = Suites(gateway)
         self.environments = Environments(gateway)
+        self.variables = Variables(gateway, sealer)
         self.runs = Runs(gateway)
-        self.fixtures = Fixtures(gateway)
-        self.report_templates = ReportTemplates(gateway)
-        self.preferences = Preferences(gateway)
-        self.searches = Searches(gateway)
-        self.organizations = Organizations(gateway)
-        self.business_units = BusinessUnits(gateway)
-        self.projects = Projects(gateway)
-        self.permissions = Permissions(gateway)
         self.secrets = Secrets(gateway, sealer)
         self.schedules = Schedules(gateway)
         self.channels = Channels(gateway)
         self.tokens = Tokens(gateway)
         self.workers = Workers(gateway)
         self.history = History(gateway)
+        self.organizations = Organizations(gateway)
+        self.business_units = BusinessUnits(gateway)
+        self.projects = Projects(gateway)
+        self.permissions = Permissions(gateway)
+        self.fixtures = Fixtures(gateway)
+        self.report_templates = ReportTemplates(gateway)
+        self.preferences = Preferences(gateway)
+        self.searches = Searches(gateway)
         self.audit = Audit(gateway)
         self.limits = Limits(gateway)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.client.requests import given
-from orbit_context.models.suites import Environment
+from orbit_context.models.suites import Environment, EnvironmentSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,16 @@ class Environments:
         request = given(name=name, project=project, organization=organization, variables=entries)
         answer = await self._gateway.call("save_environment", request)
         return Environment.model_validate({**answer, "name": name}).environment_id
+
+    async def list(self, *, project: str | None = None, organization: str | None = None) -> list[EnvironmentSummary]:
+        """By name, with how many variables each has."""
+        answer = await self._gateway.call("list_environments", given(project=project, organization=organization))
+        return [EnvironmentSummary.model_validate(one) for one in answer]
+
+    async def delete(self, name: str, *, project: str | None = None, organization: str | None = None) -> int:
+        """Deletes an environment with its variables; returns how many they were. Raises NotFoundError, NotAllowedError."""
+        request = given(name=name, project=project, organization=organization)
+        return int((await self._gateway.call("delete_environment", request))["variables"])
 
     async def ensure(self, name: str, *, project: str = "default", organization: str | None = None) -> UUID:
         """The environment's id; makes it if need be, and leaves its variables alone."""

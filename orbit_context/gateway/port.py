@@ -14,15 +14,15 @@ __all__ = ["FUNCTIONS", "Gateway", "encoded"]
 FUNCTIONS = (
     "save_suite", "save_environment", "get_environment", "start_run", "get_run", "list_runs", "list_results", "read_events",
     "cancel_run", "get_context", "put_context", "resolve_dependencies", "cleanup_expired_contexts",
+    "list_environments", "delete_environment", "set_variables", "list_variables", "resolve_variables", "delete_variable",
+    "save_schedule", "list_schedules", "delete_schedule", "save_channel", "list_channels", "delete_channel",
+    "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
+    "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
     "save_fixture", "list_fixtures", "get_fixture", "delete_fixture", "list_fixture_usage",
     "save_report_template", "list_report_templates", "get_report_template", "delete_report_template",
     "get_preferences", "set_preferences", "save_search", "list_searches", "run_search", "delete_search",
     "list_suites", "list_tests", "list_endpoints",
-    "save_schedule", "list_schedules", "delete_schedule", "save_channel", "list_channels", "delete_channel",
-    "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
-    "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
     "list_audit", "verify_audit", "get_limits", "set_limits", "get_usage",
-    "set_secret", "list_secrets", "read_secret", "rotate_secrets", "replace_secret", "delete_variable",
     "whoami", "create_organization", "list_organizations", "update_organization", "delete_organization",
     "list_members", "set_member_role", "remove_member",
     "invite_member", "list_invitations", "revoke_invitation", "accept_invitation",
@@ -30,6 +30,7 @@ FUNCTIONS = (
     "list_unit_members", "set_unit_member", "remove_unit_member",
     "save_project", "list_projects", "delete_project",
     "grant_permission", "revoke_permission", "list_permissions", "can", "explain_access",
+    "set_secret", "list_secrets", "read_secret", "rotate_secrets", "replace_secret",
 )  # fmt: skip
 """The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""
 

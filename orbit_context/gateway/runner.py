@@ -154,13 +154,15 @@ class RunnerGateway:
         answer = await self._value("select orbit_runner.tick(make_interval(secs => $1))::text", lease)
         return dict(orjson.loads(answer))
 
-    async def listen(self, heard: Callable[[int], None]) -> None:
-        """Has `heard` called with the queue_no of each run that is stopped or finished; saying it again changes nothing."""
+    async def listen(self, heard: Callable[[int], None], variables: Callable[[], None]) -> None:
+        """Has `heard` called with the queue_no of each run that is stopped or finished, and `variables` where some were changed;
+        saying it again changes nothing."""
         connection = await self.connection()
         if connection is self._listening:
             return
         async with self._asking():
             await connection.add_listener("orbit_run", lambda *notice: heard(int(notice[-1])))
+            await connection.add_listener("orbit_variables", lambda *_: variables())
         self._listening = connection
 
     async def load_run(self, queue_no: int) -> dict[str, Any] | None:
@@ -184,6 +186,21 @@ class RunnerGateway:
             ReleasedSecret(number, name, sealed, place, None if value is None else orjson.loads(value))
             for number, name, sealed, place, value in rows
         ]
+
+    async def resolve_variables(
+        self, worker: int, jobs: Iterable[int], known: int, *, keys: Sequence[str] = (), lease: float = 10.0
+    ) -> dict[str, Any] | None:
+        """The variables of the database that these jobs of one run use; the version alone where it is `known`. None where the
+        worker holds none of them (any more)."""
+        answer = await self._value(
+            "select orbit_runner.resolve_variables($1, $2::text::bigint[], $3, $4, make_interval(secs => $5))::text",
+            worker,
+            _array(jobs),
+            known,
+            list(keys),
+            lease,
+        )
+        return orjson.loads(answer) if answer else None
 
     async def held_jobs(self, worker: int) -> list[tuple[int, int]]:
         async with self._asking() as connection:

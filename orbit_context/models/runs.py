@@ -58,6 +58,10 @@ class Run(Message):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    variables_version: int = 0
+    """Of a run that was just started: the version of the organisation's variables at that moment."""
+    variable_names: tuple[str, ...] = ()
+    """Of a run that was just started: what the database defines of the names that its tests use."""
     duration: float | None = None
     """Seconds from start to finish; None until then."""
     expected_duration: float | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from orbit_context.models.base import Message
 
-__all__ = ["Environment", "EnvironmentVariable", "SavedSuite"]
+__all__ = ["Environment", "EnvironmentSummary", "EnvironmentVariable", "SavedSuite"]
 
 
 class SavedSuite(Message):
@@ -27,6 +28,19 @@ class EnvironmentVariable(Message):
     name: str
     value: Any = None
     secret: bool = False
+    type: str = "any"
+    priority: int = 0
+
+
+class EnvironmentSummary(Message):
+    """An environment, with how many variables and how many secrets it has."""
+
+    environment_id: UUID
+    name: str
+    description: str | None = None
+    variables: int
+    secrets: int
+    updated_at: datetime | None = None
 
 
 class Environment(Message):

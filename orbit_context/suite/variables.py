@@ -20,11 +20,19 @@ from orbit_context.template import NAMESPACES, KnownNames, Scope, Template, chec
 from orbit_context.template.syntax import spell_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from orbit_context.suite.document import EnvironmentDocument, Suite
 
-__all__ = ["ResolvedVariables", "find_variable_errors", "parse_overrides", "resolve_variables"]
+__all__ = [
+    "DatabaseVariable",
+    "ResolvedVariables",
+    "find_variable_errors",
+    "parse_overrides",
+    "resolve_at_execution",
+    "resolve_at_start",
+    "resolve_variables",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,27 @@ class ResolvedVariables:
 
     def __repr__(self) -> str:
         return f"ResolvedVariables(names={sorted(self.values)}, secret_names={sorted(self.secret_names)})"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseVariable:
+    """A definition of one of the database's scopes, as a worker was given it."""
+
+    value: Any = field(repr=False)
+    is_secret: bool = False
+
+
+class _Values(dict[str, Any]):
+    """Values by name; asking for one that could not be made raises what was wrong with it."""
+
+    def __init__(self) -> None:
+        self.broken: dict[str, DefinitionError] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return dict.__contains__(self, name) or name in self.broken
+
+    def __missing__(self, name: str) -> Any:
+        raise self.broken[name] if name in self.broken else KeyError(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +135,122 @@ def find_variable_errors(
     return _Resolver(suite, environment, overrides).errors
 
 
+def resolve_at_start(
+    suite: Suite,
+    environment: EnvironmentDocument | None,
+    overrides: Mapping[str, Any],
+    database: Collection[str],
+    *,
+    is_saved: bool = False,
+) -> tuple[ResolvedVariables, dict[str, Any]]:
+    """As `resolve_variables` where the database defines variables, too: what refers to none of them, and what is left as it is
+    written, because it does. Such variables of the suite are in neither: they are filled in where they are used.
+
+    Args:
+        database: the names that the database defines.
+        is_saved: the environment is the database's, and known by the names of its variables alone.
+
+    Raises:
+        DefinitionError: as resolve_variables; or a secret refers to what is only known later.
+    """
+    from orbit_context.suite.document import Variable
+
+    names = {name: Variable() for name in database if name not in suite.variables}
+    known = suite.model_copy(update={"variables": {**names, **suite.variables}})
+    resolver = _Resolver(known, environment, overrides)
+    if errors := [error for _, error in resolver.errors]:
+        raise errors[0] if len(errors) == 1 else DefinitionErrors(errors)
+    own = {name for root, name in resolver.definitions if root == "env"}
+    given = {*overrides, *(() if is_saved else own)}
+    roots = {("vars", name) for name in database if name not in given} | {("env", name) for name in own if is_saved}
+    late: set[_Node] = set()
+    templates: dict[str, Any] = {}
+    for node in resolver.order:
+        if not any(said in roots or said in late for said in resolver.graph.get(node, ())):
+            continue
+        late.add(node)
+        definition = resolver.definitions[node]
+        if definition.is_secret and (node not in roots):
+            raise DefinitionError(
+                "a secret refers to a variable that the database defines, which is only known when a test begins",
+                field=spell_path(definition.path),
+                hint="Save it in the database as well: orbit var set --secret, or orbit env save.",
+            )
+        if node[1] in given:
+            templates[node[1]] = definition.value
+    resolved = resolver.resolve(time.time, SystemRandom(), without=late)
+    values = {
+        name: value
+        for name, value in resolved.values.items()
+        if name not in names
+        and name not in templates
+        and ("vars", name) not in late
+        and (name in given or ("env", name) not in roots)
+    }
+    environment_values = {} if is_saved else resolved.environment
+    return ResolvedVariables(values, environment_values, resolved.secret_names), templates
+
+
+def resolve_at_execution(
+    suite: Suite,
+    sent: Mapping[str, Any],
+    *,
+    defaults: Collection[str] = (),
+    templates: Mapping[str, Any] | None = None,
+    unopened: Collection[str] = (),
+    database: Mapping[str, DatabaseVariable] | None = None,
+    own: Mapping[str, DatabaseVariable] | None = None,
+    seed: str,
+    at: float,
+) -> ResolvedVariables:
+    """The values that a test gets when it begins: the suite's variables, over them the database's, over them what was given.
+
+    Args:
+        sent: values that came with the run; those of `defaults` are the suite's own, made when it was started.
+        templates: given as well, but referring to others.
+        unopened: names of secrets that came with the run and that no test here has used yet.
+        database: by name, what holds of the database's definitions.
+        own: those of the environment, whatever goes before them.
+        seed: makes generated values the same on every worker and at every change.
+        at: the time that generated values tell, in seconds since the epoch.
+
+    What cannot be made raises where it is used: `values[name]`.
+    """
+    templates, database, own = templates or {}, database or {}, own or {}
+    merged: dict[str, _Definition] = {
+        name: _Definition(variable.value, is_secret=False, path=("variables", name))
+        for name, variable in suite.variables.items()
+        if not variable.secret
+    }
+    given = {*sent, *templates, *unopened}.difference(defaults)
+    ours = {name: _of_database(name, variable) for name, variable in own.items()}
+    for name, variable in database.items():
+        if name not in given:
+            same = ours.get(name)
+            merged[name] = same if same is not None and same.value is variable.value else _of_database(name, variable)
+    changed = {name for name in database if name not in given}
+    for name in {*sent, *unopened}:
+        if name in given or (name not in merged and name not in changed):
+            merged[name] = _Definition(sent.get(name), is_secret=False, path=())
+    for name, value in templates.items():
+        merged[name] = _Definition(value, is_secret=False, path=("variables", name))
+    resolver = _Resolver.of(merged, ours, "the variables of the run")
+    # What the suite's variables were when the run was started stays, unless they refer to what the database says otherwise.
+    moved = {*changed, *templates}
+    for root, name in resolver.order:
+        if any(node[1] in moved for node in resolver.graph.get((root, name), ())):
+            moved.add(name)
+    for name in defaults:
+        if name in sent and name not in moved:
+            resolver.definitions["vars", name] = _Definition(sent[name], is_secret=False, path=())
+            resolver.templates.pop(("vars", name), None)
+    return resolver.resolve_lazily(seed, at)
+
+
+def _of_database(name: str, variable: DatabaseVariable) -> _Definition:
+    return _Definition(variable.value, is_secret=variable.is_secret, path=("variables", name))
+
+
 _Node = tuple[str, str]
 _LATER = frozenset(NAMESPACES) - {"vars", "env"}
 
@@ -126,7 +271,17 @@ class _Resolver:
         } | own
         for name, value in overrides.items():
             merged[name] = _Definition(value, is_secret=name in merged and merged[name].is_secret, path=())
-        self.environment_file = f"environment {environment.environment}" if environment is not None else None
+        self.join(merged, own, f"environment {environment.environment}" if environment is not None else None)
+
+    @classmethod
+    def of(cls, merged: dict[str, _Definition], own: dict[str, _Definition], origin: str) -> _Resolver:
+        """Of definitions that are joined already; `own` are the environment's, the same objects where nothing hides them."""
+        resolver = cls.__new__(cls)
+        resolver.join(merged, own, origin)
+        return resolver
+
+    def join(self, merged: dict[str, _Definition], own: dict[str, _Definition], origin: str | None) -> None:
+        self.environment_file = origin
         self.names = list(merged)
         self.definitions: dict[_Node, _Definition] = {("env", name): found for name, found in own.items()}
         self.definitions |= {("vars", name): found for name, found in merged.items() if own.get(name) is not found}
@@ -171,6 +326,12 @@ class _Resolver:
                 found.add(self.node(reference.root, str(reference.path[0])))
         return found & self.definitions.keys()
 
+    def said(self, template: Template) -> set[str]:
+        """The names of variables that a template says, there or not."""
+        bare = {reference.root for reference in template.references if reference.is_bare}
+        roots = [reference for reference in template.references if reference.root in ("vars", "env") and reference.path]
+        return bare | {str(reference.path[0]) for reference in roots}
+
     def node(self, root: str, name: str) -> _Node:
         return (root, name) if (root, name) in self.definitions else ("env", name)
 
@@ -193,12 +354,16 @@ class _Resolver:
             error.file = self.environment_file
             self.errors.append((None, error))
 
-    def resolve(self, clock: Callable[[], float], random: Random) -> ResolvedVariables:
+    def resolve(
+        self, clock: Callable[[], float], random: Random, *, without: Collection[_Node] = ()
+    ) -> ResolvedVariables:
         variables: dict[str, Any] = {}
         environment: dict[str, Any] = {}
         secret: set[_Node] = set()
         scope = Scope(vars=variables, env=environment, clock=clock, random=random)
         for node in self.order:
+            if node in without:
+                continue
             template = self.templates.get(node)
             value = template.render(scope) if template else self.definitions[node].value
             if self.definitions[node].is_secret or not secret.isdisjoint(self.graph[node]):
@@ -209,10 +374,40 @@ class _Resolver:
             if root == "vars" or ("vars", name) not in self.definitions:
                 variables[name] = value
         return ResolvedVariables(
-            values={name: variables[name] for name in self.names},
+            values={name: variables[name] for name in self.names if name in variables},
             environment=environment,
             secret_names=frozenset(name for _, name in secret),
         )
+
+    def resolve_lazily(self, seed: str, at: float) -> ResolvedVariables:
+        """As `resolve`; generated values depend on seed and name alone, and what is broken raises when it is used."""
+        variables, environment = _Values(), _Values()
+        secret: set[_Node] = set()
+        problems = {error.field: error for _, error in self.errors}
+        for node in self.order or self.definitions:
+            root, name = node
+            definition = self.definitions[node]
+            template = self.templates.get(node)
+            error = problems.get(spell_path(definition.path)) if definition.path else None
+            value = definition.value
+            if error is None and template is not None:
+                random = Random(f"{seed}:{name}")  # noqa: S311 - the same on every worker
+                scope = Scope(vars=variables, env=environment, clock=lambda: at, random=random)
+                try:
+                    value = template.render(scope)
+                except DefinitionError as failure:
+                    error = failure
+            if definition.is_secret or not secret.isdisjoint(self.graph.get(node, ())):
+                secret.add(node)
+            places = [environment] if root == "env" else []
+            if root == "vars" or ("vars", name) not in self.definitions:
+                places.append(variables)
+            for place in places:
+                if error is None:
+                    place[name] = value
+                else:
+                    place.broken[name] = error
+        return ResolvedVariables(variables, environment, frozenset(name for _, name in secret))
 
 
 def _errors_of(templated: Templated, known: KnownNames) -> list[TemplateError]:

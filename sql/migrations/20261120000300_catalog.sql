@@ -294,7 +294,7 @@ declare
   v_project orbit.projects;
   v_suite orbit.test_suites;
   v_version orbit.test_suite_versions;
-  v_keys text[]; v_names text[]; v_ids uuid[]; v_bad text; v_dependents int[]; v_required int[]; v_endpoints uuid[];
+  v_keys text[]; v_names text[]; v_ids uuid[]; v_bad text; v_common text[]; v_reach jsonb; v_busy boolean; v_dependents int[]; v_required int[]; v_endpoints uuid[];
 begin
   if jsonb_typeof(v_document -> 'tests') is distinct from 'array' or jsonb_array_length(v_document -> 'tests') = 0 then
     perform orbit_private.refuse('OR001', 'a suite has at least one test', '', 'document.tests is an array of tests, each with a key.');
@@ -334,23 +334,30 @@ begin
       and c.stable_key <> all (v_names)
       and not exists (select from orbit.test_cases o where o.suite_id = v_suite.id and o.stable_key = coalesce(t ->> 'id', t ->> 'key'));
 
+  -- What every test says through the defaults, and what the suite's variables say of each other. A run that is under way executes an
+  -- older version, whose tests must not lose what they use.
+  v_common := orbit_private.names_in(v_document -> 'defaults');
+  v_reach := orbit_private.names_reached(v_document -> 'variables');
+  v_busy := exists (select from orbit_private.run_progress p join orbit.test_runs r on r.queue_no = p.queue_no where r.suite_id = v_suite.id);
   insert into orbit.test_cases as c (project_id, suite_id, key, stable_key, name, description, tags, enabled, skip_reason,
-                                     always, max_attempts, backoff)
+                                     always, max_attempts, backoff, uses)
     select v_project.id, v_suite.id, t ->> 'key', coalesce(t ->> 'id', t ->> 'key'), coalesce(t ->> 'name', t ->> 'key'),
            t ->> 'description', array(select jsonb_array_elements_text(coalesce(t -> 'tags', '[]'))),
            t ->> 'skip' is null, t ->> 'skip', coalesce((t ->> 'always')::boolean, false),
            1 + coalesce((r.retry ->> 'max')::smallint, 0::smallint),
            array[coalesce((r.retry #>> '{backoff,initial}')::real, 0.2), coalesce((r.retry #>> '{backoff,max}')::real, 10),
-                 coalesce((r.retry #>> '{backoff,factor}')::real, 2)]
+                 coalesce((r.retry #>> '{backoff,factor}')::real, 2)],
+           orbit_private.names_beyond(orbit_private.names_in(t) || v_common, v_reach)
       from jsonb_array_elements(v_document -> 'tests') t,
            lateral (select coalesce(t -> 'retry', v_document #> '{defaults,retry}')) r (retry)
     on conflict (suite_id, stable_key) do update set
       key = excluded.key, name = excluded.name, description = excluded.description, tags = excluded.tags, enabled = excluded.enabled,
       skip_reason = excluded.skip_reason, always = excluded.always, max_attempts = excluded.max_attempts,
-      backoff = excluded.backoff, updated_at = now(), archived_at = null
-      where (c.key, c.name, c.description, c.tags, c.enabled, c.skip_reason, c.always, c.max_attempts, c.backoff, c.archived_at)
+      backoff = excluded.backoff, uses = case when v_busy then array(select distinct u from unnest(c.uses || excluded.uses) u order by u) else excluded.uses end,
+      updated_at = now(), archived_at = null
+      where (c.key, c.name, c.description, c.tags, c.enabled, c.skip_reason, c.always, c.max_attempts, c.backoff, c.uses, c.archived_at)
         is distinct from (excluded.key, excluded.name, excluded.description, excluded.tags, excluded.enabled, excluded.skip_reason,
-                          excluded.always, excluded.max_attempts, excluded.backoff, null);
+                          excluded.always, excluded.max_attempts, excluded.backoff, excluded.uses, null);
 
   select array_agg(c.id order by k.n) into v_ids
     from unnest(v_names) with ordinality k (name, n)

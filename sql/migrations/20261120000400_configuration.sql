@@ -59,6 +59,23 @@ begin
 end $$;
 comment on function orbit_private.names_in is 'The names that the templates in a JSON value say, captures and row fields among them: whatever may be a variable.';
 
+create function orbit_private.names_reached(p_variables jsonb)
+returns jsonb language sql immutable set search_path = '' as $$
+  with recursive direct (name, said) as (
+    select v.key, n from jsonb_each(case when jsonb_typeof(p_variables) = 'object' then p_variables else '{}' end) v cross join unnest(orbit_private.names_in(v.value)) n),
+  reached (name, said) as (
+    select * from direct union select r.name, d.said from reached r join direct d on d.name = r.said)
+  select coalesce(jsonb_object_agg(g.name, g.said), '{}') from (select r.name, jsonb_agg(r.said) as said from reached r group by r.name) g
+$$;
+comment on function orbit_private.names_reached is 'Of variables {name: value}: which names each of them says, also through others.';
+
+create function orbit_private.names_beyond(p_names text[], p_reach jsonb)
+returns text[] language sql immutable set search_path = '' as $$
+  select coalesce(array_agg(distinct x.n order by x.n), '{}') from (
+    select n from unnest(p_names) n union all select jsonb_array_elements_text(p_reach -> n) from unnest(p_names) n) x (n)
+$$;
+comment on function orbit_private.names_beyond is 'These names, and what they reach (names_reached).';
+
 create function orbit_private.fits_type(p_value jsonb, p_type text)
 returns boolean language sql immutable set search_path = '' as $$ select p_type = 'any' or jsonb_typeof(p_value) = p_type $$;
 comment on function orbit_private.fits_type is 'Whether a variable declared with that type may have that value.';

@@ -16,6 +16,8 @@ create table orbit.test_runs (
   fail_fast boolean not null default false,
   selection jsonb,
   variables jsonb not null default '{}',
+  defaults text[] not null default '{}',
+  templates jsonb not null default '{}',
   base_dir text,
   triggered_by text not null default 'sdk',
   idempotency_key text,
@@ -64,6 +66,8 @@ comment on column orbit.test_runs.started_at is 'When its first test was handed 
 comment on column orbit.test_runs.finished_at is 'When its last result became final.';
 comment on column orbit.test_runs.queue_no is 'The run''s number in the queue: a job''s id is queue_no × 2^20 + the test''s position, so that a run''s jobs lie together.';
 comment on column orbit.test_runs.lane is 'Where its jobs wait: 0 is shared by all workers; a run that brings its own worker has a lane to itself (its queue_no).';
+comment on column orbit.test_runs.defaults is 'Names in variables and secrets that the suite itself brought: the database''s variables go before them.';
+comment on column orbit.test_runs.templates is 'Variables given with the run that refer to others: filled in where they are used.';
 comment on column orbit.test_runs.base_dir is 'Where the suite file lies on the machine that started the run: bodies and schemas in files are looked for there.';
 
 -- Results: one row per test of a run, inserted once, when final. Exactly-once is held by the job's row in the queue, which is

@@ -122,10 +122,13 @@ begin
   perform orbit_private.look_before_start(v_suite.organization_id, v_now);
   -- Shared with other starts, but not with a save: dependencies are the suite's, and must be those of the version.
   select * into v_suite from orbit.test_suites s where s.id = v_suite.id for share;
+  if not found then
+    perform orbit_private.refuse('OR002', 'the suite was deleted at this moment');
+  end if;
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'organization', 'project', 'environment', 'environment_id',
-    'variables', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
+    'variables', 'defaults', 'templates', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
   if found then
     perform orbit_private.refuse('OR001', format('unknown field %s', v_bad), '', 'See the comment of orbit.start_run.');
   end if;
@@ -190,10 +193,11 @@ begin
   perform orbit_private.ensure_partitions(v_now);
   v_id := case when p_request ? 'run_id' then orbit_private.to_uuid(p_request ->> 'run_id', 'run_id') else gen_random_uuid() end;
   insert into orbit.test_runs (id, organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
-                               selection, variables, triggered_by, idempotency_key, base_dir, created_by, created_at)
+                               selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
             coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
             coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(p_request -> 'variables', '{}'),
+            array(select jsonb_array_elements_text(coalesce(p_request -> 'defaults', '[]'))), coalesce(p_request -> 'templates', '{}'),
             coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', p_request ->> 'base_dir',
             (select auth.uid()), v_now)
     on conflict do nothing returning * into v_run;
@@ -247,7 +251,7 @@ begin
   perform orbit_private.audit(v_run.organization_id, 'run.start', 'run', v_run.id::text, null,
     jsonb_build_object('suite', v_suite.key, 'version', v_version.number, 'tests', v_progress.total, 'triggered_by', v_run.triggered_by), v_suite.key);
   perform pg_notify('orbit_ready', v_run.lane::text);
-  return orbit_private.run_of(v_run);
+  return orbit_private.run_of(v_run) || orbit_private.run_variables(v_run);
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
@@ -256,7 +260,7 @@ comment on function orbit_private.start_run is 'See orbit.start_run.';
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
 comment on function orbit.start_run is
-  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?, base_dir?}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
+  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?, base_dir?}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 

@@ -22,12 +22,12 @@ comment on function orbit_runner.heartbeat is 'Renews the lease of all that the 
 create function orbit_runner.load_run(p_queue_no bigint)
 returns jsonb language sql stable security definer set search_path = '' as $$
   select jsonb_build_object('run_id', r.id, 'queue_no', r.queue_no, 'created_at', r.created_at, 'version_id', r.version_id, 'base_dir', r.base_dir,
-    'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', r.variables,
+    'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', r.variables, 'defaults', to_jsonb(r.defaults), 'templates', r.templates,
     'secrets', coalesce(k.names, '[]'), 'uses', case when k.names is not null then (
       select jsonb_agg(to_jsonb(c.uses) order by t.n) from unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id) end,
     'context_version', coalesce(g.context_version, 0),
     'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret))
-                           from orbit_private.context_entry c where c.queue_no = r.queue_no), '[]'))
+                           from orbit_private.context_entry c where c.queue_no = r.queue_no), '[]')) || orbit_private.run_variables(r)
   from orbit.test_runs r join orbit.test_suites s on s.id = r.suite_id join orbit.projects p on p.id = r.project_id
     join orbit.test_suite_versions v on v.id = r.version_id left join orbit.environments e on e.id = r.environment_id
     left join orbit_private.run_progress g on g.queue_no = r.queue_no

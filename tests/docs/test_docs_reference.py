@@ -35,6 +35,7 @@ from orbit_context.client import (
     Secrets,
     Suites,
     Tokens,
+    Variables,
     Workers,
 )
 from orbit_context.context import TestExecutionContextManager
@@ -254,8 +255,7 @@ LINES = [
     if line.startswith("$ ")
     for command in re.findall(
         r"(?:^\$ |[ /(])orbit ((?:db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
-        r"fixture|template|search|prefs|credential|"
-        r"org|unit|project|access)\b[^)]*)",
+        r"org|unit|project|access|fixture|template|search|prefs|credential)\b[^)]*)",
         line,
     )
 ]
@@ -338,17 +338,18 @@ METHODS: dict[str, Any] = {
     for prefix, cls in (
         ("suites.", Suites),
         ("environments.", Environments),
+        ("variables.", Variables),
         ("runs.", Runs),
-        ("fixtures.", Fixtures),
-        ("report_templates.", ReportTemplates),
-        ("preferences.", Preferences),
-        ("searches.", Searches),
         ("secrets.", Secrets),
         ("schedules.", Schedules),
         ("channels.", Channels),
         ("tokens.", Tokens),
         ("workers.", Workers),
         ("history.", History),
+        ("fixtures.", Fixtures),
+        ("report_templates.", ReportTemplates),
+        ("preferences.", Preferences),
+        ("searches.", Searches),
         ("audit.", Audit),
         ("limits.", Limits),
         ("organizations.", Organizations),

@@ -25,6 +25,7 @@ _GROUPS: tuple[str, ...] = (
     "template",
     "token",
     "unit",
+    "var",
 )
 """Groups of commands that have a file of their own, `<name>_commands.py`, read when they are asked for."""
 
@@ -295,6 +296,38 @@ def env_save(file: Path, project: str) -> int:
     from orbit_runner.cli.environment import save
 
     return save(file, project)
+
+
+@env.command("list")
+@click.option("--project", default="default", show_default=True, help="The project they belong to.")
+@_as_json
+def env_list(project: str, as_json: bool) -> int:
+    """List the environments of a project."""
+    from orbit_runner.cli.environment import list_
+
+    return list_(project, as_json=as_json)
+
+
+@env.command("show")
+@click.argument("name", metavar="NAME")
+@click.option("--project", default="default", show_default=True, help="The project it belongs to.")
+@_as_json
+def env_show(name: str, project: str, as_json: bool) -> int:
+    """Show an environment's variables; secrets by name only."""
+    from orbit_runner.cli.environment import show
+
+    return show(name, project, as_json=as_json)
+
+
+@env.command("rm")
+@click.argument("name", metavar="NAME")
+@click.option("--project", default="default", show_default=True, help="The project it belongs to.")
+@_as_json
+def env_rm(name: str, project: str, as_json: bool) -> int:
+    """Delete an environment with its variables; its runs stay."""
+    from orbit_runner.cli.environment import rm
+
+    return rm(name, project, as_json=as_json)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -1,8 +1,9 @@
-"""`orbit env save`"""
+"""`orbit env`: environments kept in the database."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ from orbit_context.client import Orbit
 from orbit_context.errors import SecretKeyError
 from orbit_context.gateway.postgres import PostgresGateway
 from orbit_context.suite.load import load_environment
+from orbit_runner.cli.asking import asking, print_answer, print_rows
 from orbit_runner.cli.exits import Exit
 from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.report.wording import plural, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["save"]
+__all__ = ["list_", "rm", "save", "show"]
 
 
 def save(file: Path, project: str) -> Exit:
@@ -45,4 +48,31 @@ def save(file: Path, project: str) -> Exit:
 
     asyncio.run(main())
     sys.stdout.write(f"saved {name}: {len(clear)} variables, {len(sealed)} secrets\n")
+    return Exit.PASSED
+
+
+def list_(project: str, *, as_json: bool) -> Exit:
+    found = asking(lambda orbit: orbit.environments.list(project=project))
+    rows = [one.model_dump(mode="json") for one in found]
+    columns = ("name", "variables", "secrets", "updated_at", "description")
+    return print_rows(rows, columns, as_json=as_json, nothing="no environments")
+
+
+def show(name: str, project: str, *, as_json: bool) -> Exit:
+    found = asking(lambda orbit: orbit.environments.get(name, project=project))
+    rows = [variable.model_dump(mode="json") for variable in found.variables]
+    for row in rows:
+        row["value"] = None if row["secret"] else row["value"]
+    if as_json:
+        return print_answer(found.model_dump(mode="json") | {"variables": rows})
+    for row in rows:
+        row["value"] = "(secret)" if row["secret"] else json.dumps(row["value"], ensure_ascii=False)
+    return print_rows(rows, ("name", "value", "type", "priority"), as_json=False, nothing="no variables")
+
+
+def rm(name: str, project: str, *, as_json: bool) -> Exit:
+    count = asking(lambda orbit: orbit.environments.delete(name, project=project))
+    if as_json:
+        return print_answer({"deleted": True, "variables": count})
+    sys.stdout.write(f"{visible(name)} is deleted, with {plural(count, 'variable')}\n")
     return Exit.PASSED

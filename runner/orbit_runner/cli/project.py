@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orbit_context.seal import Sealer
     from orbit_context.suite.data import FixtureRows
 
-__all__ = ["ensure_schema", "fetch_fixtures", "find_database", "find_sealer"]
+__all__ = ["ensure_schema", "fetch_fixtures", "find_database", "find_sealer", "has_database"]
 
 
 def find_database() -> DatabaseTarget:
@@ -41,6 +41,15 @@ def find_database() -> DatabaseTarget:
         return server.dsn()
 
     return choose(start_embedded)
+
+
+def has_database() -> bool:
+    """Whether there is one to ask, without setting one up."""
+    if os.environ.get("ORBIT_DATABASE_URL"):
+        return True
+    from orbit_runner import local
+
+    return local.data_home(Path.cwd()).exists()
 
 
 async def ensure_schema(connection: Connection, target: DatabaseTarget) -> None:

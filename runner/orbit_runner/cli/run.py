@@ -6,20 +6,29 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from orbit_context.client import Orbit
 from orbit_context.context import secret_place
-from orbit_context.errors import DatabaseUnavailableError, NothingSelectedError, SecretKeyError
+from orbit_context.errors import (
+    DatabaseUnavailableError,
+    DefinitionError,
+    DefinitionErrors,
+    NothingSelectedError,
+    SecretKeyError,
+    TemplateError,
+)
 from orbit_context.gateway.patience import patiently
-from orbit_context.gateway.postgres import PostgresGateway, connect
+from orbit_context.gateway.postgres import PostgresGateway
 from orbit_context.suite.data import named_fixtures
 from orbit_context.suite.load import load_environment, load_suite
-from orbit_context.suite.variables import parse_overrides, resolve_variables
+from orbit_context.suite.variables import ResolvedVariables, parse_overrides, resolve_at_start, resolve_variables
 from orbit_runner.cli.exits import Exit, of_run
-from orbit_runner.cli.project import ensure_schema, fetch_fixtures, find_database, find_sealer
+from orbit_runner.cli.names import DatabaseNames, fetch_names
+from orbit_runner.cli.project import ensure_schema, fetch_fixtures, find_database, find_sealer, has_database
 from orbit_runner.cli.selection import matching_tests
 from orbit_runner.execute.suite import compile_suite
 from orbit_runner.live import LiveView
@@ -34,7 +43,6 @@ if TYPE_CHECKING:
     from orbit_context.models.runs import Run
     from orbit_context.suite.document import EnvironmentDocument
     from orbit_context.suite.load import LoadedSuite
-    from orbit_context.suite.variables import ResolvedVariables
     from orbit_runner.connection import DatabaseTarget
 
 __all__ = ["DEFAULT_CONCURRENCY", "RunOptions", "resume", "run"]
@@ -66,16 +74,41 @@ def run(options: RunOptions) -> Exit:
     overrides = parse_overrides(options.variables)
     environment = _environment_file(options.environment)
     target: DatabaseTarget | None = None
-    if options.environment and environment is None:
-        target = find_database()  # a name: the database knows what it stands for
-        environment = asyncio.run(_environment_of(target, options.environment, options.file))
     fixtures = None
     if named_fixtures(options.file)[1]:
-        target = target or find_database()
+        target = find_database()
         fixtures = asyncio.run(fetch_fixtures(target, options.file))
-    suite = load_suite(options.file, environment=environment, overrides=overrides, fixtures=fixtures)
-    variables = resolve_variables(suite.document, environment, overrides)
-    prepared = _Prepared(options, suite, variables, environment.environment if environment else None)
+    found: DatabaseNames | None = None
+    saved = options.environment if environment is None else None
+    if saved is not None:
+        target = target or find_database()  # a name: the database knows what it stands for
+        found = asyncio.run(fetch_names(target, options.file, saved))
+    load = partial(load_suite, options.file, fixtures=fixtures)
+    try:
+        suite = load(
+            environment=found.environment if found else environment,
+            overrides={*overrides, *(found.names if found else ())},
+        )
+    except DefinitionError as error:
+        # A name that nobody has: a variable of the database, where there is one.
+        if found is not None or not _lacks_a_name(error) or not has_database():
+            raise
+        target = target or find_database()
+        found = asyncio.run(fetch_names(target, options.file, None))
+        suite = load(environment=environment, overrides={*overrides, *found.names})
+    prepared = _Prepared(options, suite, environment.environment if environment else None, saved)
+    if found is not None:
+        prepared.variables, prepared.templates = resolve_at_start(
+            suite.document, found.environment or environment, overrides, found.names, is_saved=saved is not None
+        )
+    else:
+        prepared.variables = resolve_variables(suite.document, environment, overrides)
+    prepared.defaults = sorted(
+        {*suite.document.variables}
+        - {*overrides}
+        - {*(environment.variables if environment else ())}
+        - {*(environment.secrets if environment else ())}
+    )
     prepared.compiled = compile_suite(suite)
     if options.expression is not None:
         prepared.selected = matching_tests(suite.document, options.expression)
@@ -94,8 +127,13 @@ def resume(run_id: str, *, concurrency: int | None, reports: Sequence[str], as_j
 class _Prepared:
     options: RunOptions
     suite: LoadedSuite
-    variables: ResolvedVariables
     environment: str | None
+    """Of an environment file; its values go with the run."""
+    saved_environment: str | None
+    """One of the database."""
+    variables: ResolvedVariables = field(default_factory=lambda: ResolvedVariables({}, {}, frozenset()))
+    templates: dict[str, Any] = field(default_factory=dict)
+    defaults: list[str] = field(default_factory=list)
     compiled: list[Any] = field(default_factory=list)
     selected: list[str] | None = None
 
@@ -109,37 +147,10 @@ def _environment_file(name: str | None) -> EnvironmentDocument | None:
     return None
 
 
-async def _environment_of(target: DatabaseTarget, name: str, file: Path) -> EnvironmentDocument:
-    """An environment that was saved, as a document."""
-    from orbit_context.suite.document import EnvironmentDocument, Variable
-
-    sealer = find_sealer(target)
-    project = load_suite_project(file)
-    connection = await connect(target.dsn)
-    try:
-        await ensure_schema(connection, target)
-    finally:
-        await connection.close()
-    async with Orbit.connect(target.dsn) as orbit:
-        saved = await orbit.environments.get(name, project=project)
-    variables = {}
-    for variable in saved.variables:
-        value = variable.value
-        if variable.secret:
-            if sealer is None:
-                raise _no_key(variable.name)
-            value = sealer.open(value, aad=f"environment:{name}:{variable.name}")
-        variables[variable.name] = Variable(value=value, secret=variable.secret)
-    return EnvironmentDocument(environment=name, variables=variables)
-
-
-def load_suite_project(file: Path) -> str:
-    """The project that a suite file names, before the rest of it is checked."""
-    from orbit_context.suite.yaml import read_document
-
-    data = read_document(file).data
-    project = data.get("project", "default") if isinstance(data, dict) else "default"
-    return str(project)
+def _lacks_a_name(error: DefinitionError) -> bool:
+    """Whether a template says a name that neither the suite nor its environment has."""
+    errors = error.errors if isinstance(error, DefinitionErrors) else [error]
+    return any(isinstance(one, TemplateError) and one.source is not None for one in errors)
 
 
 def _in_loop(main: Any) -> Exit:
@@ -173,7 +184,10 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
         run = await orbit.runs.start(
             run_id=run_id,
             suite_id=saved.suite_id,
+            environment=prepared.saved_environment,
             variables=variables,
+            defaults=prepared.defaults or None,
+            templates=prepared.templates or None,
             secrets=sealed,
             environment_id=environment_id and str(environment_id),
             selection=_selection(options, prepared.selected),
@@ -184,6 +198,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             triggered_by="cli",
             base_dir=str(suite.base_dir.resolve()),
         )
+        sealer = sealer or find_sealer(target)  # secrets of the database may come with any test
         state = RunState(
             queue_no=run.queue_no,
             run_id=run_id,
@@ -191,6 +206,10 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             suite=suite,
             variables=prepared.variables.values | {f"env.{k}": v for k, v in prepared.variables.environment.items()},
             secrets=list(secrets),
+            defaults=prepared.defaults,
+            templates=prepared.templates,
+            variables_version=run.variables_version,
+            variable_names=run.variable_names,
             sealer=sealer,
         )
         await _execute(

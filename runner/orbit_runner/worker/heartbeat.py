@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 class Heartbeat:
     """Renews the worker's lease, keeps house (orbit_runner.tick), and hears which runs are being stopped.
 
-    `runs` is asked, and `on_lost` and `on_stopping` are called, from the heartbeat's thread. The first beat comes one
-    interval after the start, so that a run of a second costs no connection.
+    `runs` is asked, and `on_lost`, `on_stopping` and `on_variables` are called, from the heartbeat's thread. The first beat
+    comes one interval after the start, so that a run of a second costs no connection.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Heartbeat:
         runs: Callable[[], list[int]],
         on_lost: Callable[[], None],
         on_stopping: Callable[[list[int]], None],
+        on_variables: Callable[[], None] = lambda: None,
         interval: float = HEARTBEAT_SECONDS,
         lease: float = LEASE_SECONDS,
     ) -> None:
@@ -47,6 +48,7 @@ class Heartbeat:
         self._runs = runs
         self._on_lost = on_lost
         self._on_stopping = on_stopping
+        self._on_variables = on_variables
         self._interval = interval
         self._lease = lease
         self._stop = threading.Event()
@@ -79,7 +81,7 @@ class Heartbeat:
             while not self._stop.is_set():
                 self._wake.clear()
                 try:
-                    await gateway.listen(self._heard)
+                    await gateway.listen(self._heard, self._on_variables)
                     alive, stopping = await gateway.heartbeat(self._worker, self._runs())
                     if not alive:
                         self._on_lost()

@@ -19,6 +19,7 @@ from orbit_context.models.outcome import Outcome
 from orbit_context.seal import is_sealed_by_database
 from orbit_runner.worker.heartbeat import HEARTBEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from orbit_runner.worker.run_state import RunState
+from orbit_runner.worker.variables import LateVariables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +98,9 @@ class Worker:
         self._low_since = 0.0
         self._one_by_one = 0
         self._opening = asyncio.Lock()
+        self._variables = LateVariables(
+            dsn, worker=lambda: self.id or 0, held=lambda: self._held, sealer=sealer, lease=lease, lost=self._give_up
+        )
         self.finished: dict[int, str] = {}
         """The verdict of the run `until`, by its queue_no, if it was this worker that brought it to its end."""
 
@@ -208,6 +212,7 @@ class Worker:
             runs=lambda: list({job >> 20 for job in list(self._held)} | set(self._states)),
             on_lost=lambda: from_thread(lost),
             on_stopping=lambda runs: from_thread(self._heed, runs),
+            on_variables=lambda: from_thread(self._doubt_variables),
             interval=self._interval,
             lease=self._lease,
         )
@@ -240,6 +245,7 @@ class Worker:
                 await self._gateway.retire(self.id)
         except DatabaseUnavailableError as error:
             _log.warning("could not sign off: %s; the lease runs out in %.0f s", error, self._lease)
+        await self._variables.close()
         await self._gateway.close()
 
     async def _come_back(self, error: DatabaseUnavailableError) -> None:
@@ -303,6 +309,17 @@ class Worker:
             else:
                 self._forget(queue_no)
 
+    def _give_up(self) -> None:
+        """What this worker holds is another's, or will be: it lets go of everything and registers anew."""
+        self._lost = True
+        self._wake.set()
+
+    def _doubt_variables(self) -> None:
+        """The database says that variables were changed, of whichever organisation."""
+        for task in self._states.values():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result()[0].doubt_variables()
+
     def _stop_runs(self, runs: Sequence[int]) -> None:
         for queue_no in runs:
             self._stopping.add(queue_no)
@@ -351,6 +368,11 @@ class Worker:
         if state.missing_secrets([job.position]):
             try:
                 await self._open_secrets(state, job)
+            except OrbitError as error:
+                return Outcome("errored", 0.0, category="config", reason=str(error)), []
+        if not state.knows_variables(job.position):
+            try:
+                await self._variables.refresh(state, job)
             except OrbitError as error:
                 return Outcome("errored", 0.0, category="config", reason=str(error)), []
         outcome = await executor.run(job.position, job.attempt)

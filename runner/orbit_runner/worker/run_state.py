@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections import ChainMap
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orbit_context.context import secret_place
@@ -10,6 +13,7 @@ from orbit_context.redact import Redactor
 from orbit_context.seal import is_sealed_by_database
 from orbit_context.suite.load import build_suite
 from orbit_context.suite.stored import document_from_json
+from orbit_context.suite.variables import DatabaseVariable, resolve_at_execution
 from orbit_context.template import Scope
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["RunState"]
 
 _OWN = "env."
+_STALE_SECONDS = 0.9
+"""For so long after the database was asked it is not asked again: what begins a second after a change sees it."""
 
 
 class RunState:
@@ -40,18 +46,33 @@ class RunState:
         secrets: Iterable[str] = (),
         unopened: Iterable[str] = (),
         uses: Sequence[Collection[str] | None] | None = None,
+        defaults: Collection[str] = (),
+        templates: Mapping[str, Any] | None = None,
+        variables_version: int = 0,
+        variable_names: Collection[str] = (),
         sealer: Sealer | None,
     ) -> None:
         """`variables` holds the values of `secrets`. Those of `unopened` come later (`open_secrets`), for the tests that use
-        them; `uses` says which do, by position: None, or no list at all, stands for all."""
+        them; `uses` says which do, by position: None, or no list at all, stands for all.
+
+        `defaults`, `templates`: as of orbit.start_run. `variable_names`: what the database defines of the names that tests use,
+        at `variables_version`; their values come when tests begin (`take_variables`)."""
         self.queue_no = queue_no
         self.run_id = run_id
         self.suite = suite
         self.tests: list[tuple[str, Test]] = list(suite.document.tests.items())
         # `env.x` is the environment's own value where another one overrides it.
-        self.variables = {name: value for name, value in variables.items() if not name.startswith(_OWN)}
+        self._sent = {name: value for name, value in variables.items() if not name.startswith(_OWN)}
         self._own = {name.removeprefix(_OWN): value for name, value in variables.items() if name.startswith(_OWN)}
-        self.environment = self.variables | self._own
+        self._defaults, self._templates = frozenset(defaults), dict(templates or {})
+        self.variables_version = variables_version
+        self.variables_checked = time.monotonic()
+        """When it was last known to be the present version."""
+        self._complete = not variable_names
+        self._covered: set[int] = set()
+        self._of_database: dict[str, DatabaseVariable] = {}
+        self._of_environment: dict[str, DatabaseVariable] = {}
+        self._of_tests: dict[int, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
         self.context_version = 0
         self.redactor = Redactor()
         self.tokens: dict[str, Any] = {}
@@ -61,6 +82,9 @@ class RunState:
         self._sealer = sealer
         self._unopened = set(unopened)
         self._uses = uses
+        self.variables: Mapping[str, Any]
+        self.environment: Mapping[str, Any]
+        self._merge()
         for name in secrets:
             self.redactor.add(variables[name], name=name)
 
@@ -68,11 +92,12 @@ class RunState:
     def from_database(cls, loaded: Mapping[str, Any], sealer: Sealer | None) -> RunState:
         """From the answer of orbit_runner.load_run. Raises SecretKeyError where a captured secret cannot be opened."""
         variables, secrets = loaded["variables"], loaded["secrets"]
+        names = {*variables, *secrets, *loaded["templates"], *loaded["variable_names"]}
         suite = build_suite(
             document_from_json(loaded["document"]),
             base_dir=loaded["base_dir"],
-            environment={name.removeprefix(_OWN) for name in (*variables, *secrets)},
-            overrides={*variables, *secrets},
+            environment={name.removeprefix(_OWN) for name in names},
+            overrides=names,
         )
         state = cls(
             queue_no=loaded["queue_no"],
@@ -82,6 +107,10 @@ class RunState:
             variables=variables,
             unopened=secrets,
             uses=loaded["uses"],
+            defaults=loaded["defaults"],
+            templates=loaded["templates"],
+            variables_version=loaded["variables_version"],
+            variable_names=loaded["variable_names"],
             sealer=sealer,
         )
         state._absorb(loaded["context"])
@@ -106,19 +135,94 @@ class RunState:
                 continue
             value = secret.value if secret.sealed is None else self._open(secret.name, secret.sealed, secret.place)
             self.redactor.add(value, name=secret.name)  # before anything can use it
-            (self._own if secret.name.startswith(_OWN) else self.variables)[secret.name.removeprefix(_OWN)] = value
-            self.environment = self.variables | self._own
+            (self._own if secret.name.startswith(_OWN) else self._sent)[secret.name.removeprefix(_OWN)] = value
             self._unopened.discard(secret.name)
+        self._merge()
+
+    def knows_variables(self, position: int) -> bool:
+        """Whether what the database defines of the names that this test uses is at hand, and was right a second ago."""
+        if time.monotonic() - self.variables_checked > _STALE_SECONDS:
+            return False
+        return self._complete or position in self._covered
+
+    def doubt_variables(self) -> None:
+        """Something was changed: the next test asks first."""
+        self.variables_checked = float("-inf")
+
+    @property
+    def asks_variables_for(self) -> int:
+        """The version to be told apart from; -1 where more is needed than is at hand."""
+        return self.variables_version if self._complete else -1
+
+    def take_variables(self, answer: Mapping[str, Any], checked: float) -> None:
+        """Takes in the answer of orbit_runner.resolve_variables, asked at `checked`. Tests that have begun keep what they had.
+
+        Raises SecretKeyError where a secret cannot be opened."""
+        if "variables" in answer:
+            if answer["version"] != self.variables_version:
+                self._covered.clear()
+                self._of_database, self._of_environment, self._of_tests = {}, {}, {}
+            base, own = dict(self._of_database), dict(self._of_environment)
+            of_tests: dict[int, dict[str, DatabaseVariable]] = {}
+            for row in answer["variables"]:
+                value = row["value"] if row["sealed"] is None else self._open(row["name"], row["sealed"], row["place"])
+                if row["secret"]:
+                    self.redactor.add(value, name=row["name"])  # before anything can use it
+                variable = DatabaseVariable(value, row["secret"])
+                if row["position"] is not None:
+                    of_tests.setdefault(row["position"], {})[row["name"]] = variable
+                    continue
+                if row["own"]:
+                    own[row["name"]] = variable
+                if not row["hidden"]:
+                    base[row["name"]] = variable
+            self._of_database, self._of_environment = base, own
+            self._complete = answer["complete"]
+            self._covered.update(answer["positions"])
+            self.variables_version = answer["version"]
+            self._merge()
+            for position, variables in of_tests.items():
+                self._of_tests[position] = self._resolved(base | variables)
+        self.variables_checked = checked
+
+    def _merge(self) -> None:
+        """New mappings, never changed ones: whoever renders with the old goes on doing so."""
+        self.variables, self.environment = self._resolved(self._of_database)
+
+    def _resolved(self, database: Mapping[str, DatabaseVariable]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        missing = any(
+            name not in self._sent and name not in self._unopened and not variable.secret
+            for name, variable in self.suite.document.variables.items()
+        )
+        if not database and not self._of_environment and not self._templates and not missing:
+            return self._sent.copy(), self._sent | self._own
+        resolved = resolve_at_execution(
+            self.suite.document,
+            self._sent,
+            defaults=self._defaults,
+            templates=self._templates,
+            unopened=[name for name in self._unopened if not name.startswith(_OWN)],
+            database=database,
+            own=self._of_environment,
+            seed=self.run_id,
+            at=datetime.fromisoformat(self._run["started_at"]).timestamp(),
+        )
+        for name in resolved.secret_names:
+            for values in (resolved.values, resolved.environment):
+                if dict.__contains__(values, name):
+                    self.redactor.add(values[name], name=name)
+        return resolved.values, ChainMap(self._own, resolved.environment, resolved.values)
 
     def scope(self, position: int, attempt: int) -> Scope:
         """What the names of that test's templates stand for, now."""
         key, test = self.tests[position]
+        variables, environment = self._of_tests.get(position) or (self.variables, self.environment)
         return Scope(
             shared_auth_tokens=self.tokens,
             captured_data=self.captured,
             shared_variables=self.shared,
-            vars=self.variables,
-            env=self.environment,
+            vars=variables,
+            env=environment,
             row=test.row or {},
             run=self._run,
             test={"key": key, "attempt": attempt},
