@@ -510,7 +510,6 @@ begin
 end $$;
 comment on function orbit_private.audited is 'Has every change of a table written to the audit log as <resource type>.create, .update or .delete. Masked columns show only that they changed; a change of columns left out (and of updated_at) is none; shortened ones show a digest and the number of items.';
 
-select orbit_private.audited('orbit.users', 'user');
 select orbit_private.audited('orbit.organizations', 'organization');
 select orbit_private.audited('orbit.organization_members', 'member');
 select orbit_private.audited('orbit.organization_invitations', 'invitation', p_masked => '{token_hash}');

@@ -7,7 +7,13 @@ import click
 __all__ = ["audit"]
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-_organization = click.option("--organization", metavar="NAME", help="Whose log; yours, if you belong to one only.")
+_organization = click.option(
+    "--org",
+    "organization",
+    metavar="NAME",
+    envvar="ORBIT_ORGANIZATION",
+    help="Whose log; yours, if you belong to one only.",
+)
 _system = click.option("--system", is_flag=True, help="The log of what belongs to no organisation.")
 
 

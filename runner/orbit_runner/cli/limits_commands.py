@@ -7,7 +7,13 @@ import click
 __all__ = ["limits"]
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-_organization = click.option("--organization", metavar="NAME", help="Whose; yours, if you belong to one only.")
+_organization = click.option(
+    "--org",
+    "organization",
+    metavar="NAME",
+    envvar="ORBIT_ORGANIZATION",
+    help="Whose; yours, if you belong to one only.",
+)
 _all = click.option(
     "--all", "defaults", is_flag=True, help="The defaults, for organisations that have none of their own."
 )

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["secret"]
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-_organization = click.option("--organization", metavar="NAME", help="The organisation; yours unless given.")
+_organization = click.option(
+    "--org", "organization", metavar="NAME", envvar="ORBIT_ORGANIZATION", help="The organisation; yours unless given."
+)
 _name = click.argument("name", metavar="NAME")
 
 

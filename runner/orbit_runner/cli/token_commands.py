@@ -8,7 +8,13 @@ __all__ = ["token"]
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _project = click.option("--project", metavar="NAME", help="Of which project; default unless given.")
-_organization = click.option("--organization", metavar="NAME", help="Whose; yours, if you belong to one only.")
+_organization = click.option(
+    "--org",
+    "organization",
+    metavar="NAME",
+    envvar="ORBIT_ORGANIZATION",
+    help="Whose; yours, if you belong to one only.",
+)
 
 
 @click.group()
