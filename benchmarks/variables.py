@@ -54,7 +54,7 @@ async def _fill(connection: Connection, others: int) -> None:
     )
     await _call(connection, "save_environment", name="staging")
     await connection.execute("set session_replication_role = replica")  # versions and limits are not what is measured
-    for statement in _OTHERS.replace("$1", str(others)).split(";\n"):
+    for statement in _OTHERS.replace("$1", str(others)).strip().split(";\n"):
         await connection.execute(statement)
     await connection.execute("set session_replication_role = origin")
     await connection.execute("vacuum analyze orbit.variable_definitions")

@@ -46,9 +46,11 @@ async def fetch_names(target: DatabaseTarget, file: Path, environment: str | Non
             saved = await orbit.environments.get(environment, project=project)
             variables = {variable.name: Variable(secret=variable.secret) for variable in saved.variables}
             own = EnvironmentDocument(environment=environment, variables=variables)
-        for suite in (key, None):  # one that is not saved yet has no variables of its own
+        here = {"project": project, "environment": environment}
+        # A suite that is not saved yet has no variables of its own, nor has its project.
+        for where in ({**here, "suite": key}, here, {}):
             try:
-                found = await orbit.variables.resolve(project=project, environment=environment, suite=suite)
+                found = await orbit.variables.resolve(**where)
             except NotFoundError:
                 continue
             return DatabaseNames(frozenset(variable.name for variable in found.variables), own)
