@@ -56,6 +56,11 @@ format: $(READY) ## format and fix what can be fixed
 bench: $(READY) ## measure Orbit beside its peers (ARGS="--only queue")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+types: $(READY) ## write the models of the tables anew from the database's catalog
+	@$(BIN)/orbit db push >/dev/null
+	@$(BIN)/python tools/table_models.py "$$($(BIN)/orbit db url)" > .tables.tmp
+	@$(BIN)/ruff format --quiet --stdin-filename orbit_context/models/tables.py - < .tables.tmp > orbit_context/models/tables.py; rm .tables.tmp
+
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
