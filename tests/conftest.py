@@ -106,9 +106,10 @@ def hosted_17(request: pytest.FixtureRequest) -> Iterator[Hosted]:
 
 
 @pytest.fixture(scope="session")
-def hosted_15() -> Iterator[Hosted]:
+def hosted_15(request: pytest.FixtureRequest) -> Iterator[Hosted]:
     """The same with the oldest version that is supported; skips where there is none on this machine."""
-    with hosted.hosted_15() as server:
+    note = request.config.stash[_RUN] / f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.postgres-15"
+    with hosted.hosted_15(note) as server:
         yield server
 
 

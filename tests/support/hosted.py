@@ -135,8 +135,11 @@ def hosted_17(home: Path) -> Iterator[Hosted]:
 
 
 @contextmanager
-def hosted_15() -> Iterator[Hosted]:
-    """A throw-away server of the oldest supported version, on a socket alone. Skips where there is no PostgreSQL 15."""
+def hosted_15(note: Path) -> Iterator[Hosted]:
+    """A throw-away server of the oldest supported version, on a socket alone. Skips where there is no PostgreSQL 15.
+
+    `note` is written with its place, for the guard of the run: a run that is killed leaves no server behind.
+    """
     if not (POSTGRES_15 / "initdb").exists():
         pytest.skip(f"no PostgreSQL 15 in {POSTGRES_15}")
     if os.geteuid() == 0 and shutil.which("runuser") is None:
@@ -149,6 +152,7 @@ def hosted_15() -> Iterator[Hosted]:
 
     home = run("mktemp", "-d", "/tmp/orbit-pg15-XXXXXX")
     data = f"{home}/data"
+    note.write_text(home)
     try:
         run(
             str(POSTGRES_15 / "initdb"),
@@ -177,3 +181,4 @@ def hosted_15() -> Iterator[Hosted]:
             run(str(POSTGRES_15 / "pg_ctl"), "-D", data, "-m", "immediate", "-s", "stop")
     finally:
         run("rm", "-rf", home)
+        note.unlink()
