@@ -148,9 +148,7 @@ def test_a_secret_key_is_no_key_to_sign_in_with(key: str, keyboard: Keyboard) ->
 def test_running_needs_postgres_and_says_so(keyboard: Keyboard) -> None:
     assert keyboard.login().returncode == 0
     for arguments in (("run", "suite.yaml"), ("worker",)):
-        (keyboard.home / "suite.yaml").write_text(
-            "suite: s\ntests:\n  a:\n    request: GET http://127.0.0.1:1/\n"
-        )
+        (keyboard.home / "suite.yaml").write_text("suite: s\ntests:\n  a:\n    request: GET http://127.0.0.1:1/\n")
         done = keyboard.orbit(*arguments)
         assert done.returncode != 0
         assert "ORBIT_DATABASE_URL" in done.stderr

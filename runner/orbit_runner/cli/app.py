@@ -15,6 +15,7 @@ __all__ = ["app"]
 _GROUPS: tuple[str, ...] = (
     "access",
     "audit",
+    "credential",
     "fixture",
     "limits",
     "org",
@@ -72,6 +73,13 @@ def app() -> None:
 @click.argument("file", metavar="SUITE", type=_SUITE)
 @click.option("--env", "environment", metavar="FILE|NAME", help="An environment file, or the name of a saved one.")
 @_variables
+@click.option(
+    "--credential",
+    "credentials",
+    multiple=True,
+    metavar="NAME",
+    help="One of your own, for {{credentials.NAME.…}}. May be repeated.",
+)
 @click.option(
     "--tag", "tags", multiple=True, metavar="A,B", help="Tests with one of these tags; repeated: of each group."
 )
@@ -173,26 +181,26 @@ def doctor(as_json: bool) -> int:
 @click.option("--email", metavar="EMAIL", help="Whose account.")
 def login(url: str | None, key: str | None, email: str | None) -> int:
     """Sign in to a Supabase project; the password is asked for, or read from ORBIT_PASSWORD or standard input."""
-    from orbit_runner.cli import session
+    from orbit_runner.cli import login as signing
 
-    return session.login(url=url, key=key, email=email)
+    return signing.login(url=url, key=key, email=email)
 
 
 @app.command()
 def logout() -> int:
     """Sign out, here and at the server."""
-    from orbit_runner.cli import session
+    from orbit_runner.cli import login as signing
 
-    return session.logout()
+    return signing.logout()
 
 
 @app.command()
 @_as_json
 def whoami(as_json: bool) -> int:
     """Tell who is signed in, where, and to which organisations they belong."""
-    from orbit_runner.cli import session
+    from orbit_runner.cli import login as signing
 
-    return session.whoami(as_json=as_json)
+    return signing.whoami(as_json=as_json)
 
 
 @app.command()
