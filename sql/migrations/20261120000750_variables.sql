@@ -11,7 +11,7 @@ $$;
 comment on function orbit_private.place_of_run is 'Where the variables of a run, or of one of its tests, are looked for.';
 
 create function orbit_private.names_needed(p_run orbit.test_runs, p_tests uuid[])
-returns text[] language plpgsql stable set search_path = '' as $$
+returns text[] language plpgsql stable set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare v_place orbit_private.variable_place := orbit_private.place_of_run(p_run); v_names text[]; v_more text[];
 begin
   if exists (select from orbit.test_cases c where c.id = any (p_tests) and c.uses is null) then
@@ -37,7 +37,7 @@ comment on function orbit_private.names_needed is 'The names that these tests of
 
 -- Definer: it looks into definitions of every scope; told are names, to whoever started the run or works for it.
 create function orbit_private.run_variables(p_run orbit.test_runs)
-returns jsonb language plpgsql stable security definer set search_path = '' as $$
+returns jsonb language plpgsql stable security definer set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare v_version bigint; v_tests uuid[]; v_names text[];
 begin
   select v.version into v_version from orbit_private.variables_version v where v.organization_id = p_run.organization_id;
@@ -57,7 +57,7 @@ end $$;
 comment on function orbit_private.run_variables is 'Which variables of the database the tests of a run use, by name, and as of which version of the organisation''s variables.';
 
 create function orbit_runner.resolve_variables(p_worker bigint, p_jobs bigint[], p_known bigint default -1, p_keys text[] default '{}', p_lease interval default '10 seconds')
-returns jsonb language plpgsql security definer set search_path = '' as $$
+returns jsonb language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
 -- Variables follow the lease, as secrets do: a worker is given what the tests use that it holds. All the jobs are of one run.
 declare
   v_run orbit.test_runs; v_tests uuid[]; v_positions int[]; v_version bigint; v_names text[]; v_every text[]; v_all uuid[]; v_given text[];
