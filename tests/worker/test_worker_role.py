@@ -33,7 +33,7 @@ async def test_the_role_of_a_runner_is_enough(
                 finished = await bench.finished(run)
                 assert finished.status == "passed", await bench.orbit.runs.results(run.id)
             refused = await runner("show")
-            assert refused.code == 3
+            assert refused.code == 4
             assert "permission denied" in refused.stderr
         finally:
             await connection.execute(f"drop role {name}")
