@@ -105,6 +105,8 @@ declare
                      then array(select jsonb_array_elements_text(p_request #> '{selection,tests}')) end;
   v_tags jsonb := p_request #> '{selection,tags}';
   v_rank float8; v_bad text; v_id uuid; v_disabled bigint[];
+  -- A folder of the worker's machine: whoever names one has the files there sent to wherever their tests say.
+  v_base_dir text := case when orbit_private.caller_is_trusted() then p_request ->> 'base_dir' end;
 begin
   -- The suite: by id, or by project and key.
   if p_request ? 'suite_id' then
@@ -130,7 +132,12 @@ begin
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'organization', 'project', 'environment', 'environment_id',
     'variables', 'defaults', 'templates', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
   if found then
-    perform orbit_private.refuse('OR001', format('unknown field %s', v_bad), '', 'See the comment of orbit.start_run.');
+    perform orbit_private.refuse('OR001', format('unknown field %s', left(v_bad, 60)), '', 'See the comment of orbit.start_run.');
+  end if;
+  -- Workers take these as they are: what is none would fail in each of them, and only there.
+  select k into v_bad from unnest(array['variables', 'templates', 'secrets']) k where jsonb_typeof(p_request -> k) not in ('object', 'null') limit 1;
+  if found then
+    perform orbit_private.refuse('OR001', format('%s is no object', v_bad), '', 'It is {name: value, …}.');
   end if;
   if coalesce((p_request ->> 'timeout')::float8, 1) <= 0 then
     perform orbit_private.refuse('OR001', 'timeout is not more than zero seconds', '', 'Leave it out where the run may take as long as it takes.');
@@ -143,7 +150,7 @@ begin
     perform orbit_private.refuse('OR001', format('concurrency %s is not between 1 and 10000', p_request ->> 'concurrency'), '',
       'Leave it out where only the workers'' slots count.');
   end if;
-  select min(s.key) into v_bad from jsonb_each_text(coalesce(p_request -> 'secrets', '{}')) s where s.value not like 'orbit.seal.v1.%';
+  select min(s.key) into v_bad from jsonb_each_text(coalesce(nullif(p_request -> 'secrets', 'null'), '{}')) s where s.value not like 'orbit.seal.v1.%';
   if v_bad is not null then
     perform orbit_private.refuse('OR001', format('the secret %s is not sealed', v_bad), '', 'Seal it with the project''s key before it is sent.');
   end if;
@@ -196,9 +203,9 @@ begin
                                selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
             coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
-            coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(p_request -> 'variables', '{}'),
-            array(select jsonb_array_elements_text(coalesce(p_request -> 'defaults', '[]'))), coalesce(p_request -> 'templates', '{}'),
-            coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', p_request ->> 'base_dir',
+            coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(nullif(p_request -> 'variables', 'null'), '{}'),
+            array(select jsonb_array_elements_text(coalesce(nullif(p_request -> 'defaults', 'null'), '[]'))), coalesce(nullif(p_request -> 'templates', 'null'), '{}'),
+            coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', v_base_dir,
             (select auth.uid()), v_now)
     on conflict do nothing returning * into v_run;
   if v_run.id is null then
@@ -218,7 +225,7 @@ begin
     values (v_run.queue_no, v_run.id, v_total, v_total, v_run.fail_fast,
             v_now + make_interval(secs => (p_request ->> 'timeout')::float8)) returning * into v_progress;
 
-  if p_request ? 'secrets' then
+  if p_request ->> 'secrets' is not null then
     insert into orbit_private.run_secret (queue_no, name, sealed, place)
       select v_run.queue_no, s.key, s.value, format('run:%s:%s', v_run.id, s.key) from jsonb_each_text(p_request -> 'secrets') s;
   end if;
@@ -260,7 +267,7 @@ comment on function orbit_private.start_run is 'See orbit.start_run.';
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
 comment on function orbit.start_run is
-  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?, base_dir?}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
+  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine)}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 

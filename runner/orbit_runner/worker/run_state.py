@@ -12,7 +12,7 @@ from orbit_context.errors import SecretKeyError
 from orbit_context.redact import Redactor
 from orbit_context.seal import is_sealed_by_database
 from orbit_context.suite.load import build_suite
-from orbit_context.suite.stored import document_from_json
+from orbit_context.suite.stored import document_from_json, refuse_files
 from orbit_context.suite.variables import DatabaseVariable, resolve_at_execution
 from orbit_context.template import Scope
 
@@ -93,8 +93,11 @@ class RunState:
         """From the answer of orbit_runner.load_run. Raises SecretKeyError where a captured secret cannot be opened."""
         variables, secrets = loaded["variables"], loaded["secrets"]
         names = {*variables, *secrets, *loaded["templates"], *loaded["variable_names"]}
+        document = document_from_json(loaded["document"])
+        if loaded["base_dir"] is None:
+            refuse_files(document)
         suite = build_suite(
-            document_from_json(loaded["document"]),
+            document,
             base_dir=loaded["base_dir"],
             environment={name.removeprefix(_OWN) for name in names},
             overrides=names,

