@@ -531,6 +531,10 @@ begin
   if found then
     perform orbit_private.refuse('OR001', format('variables has %s twice', v_name), '', 'A name has one value in a scope.');
   end if;
+  if coalesce((p_request ->> 'replace')::boolean, false) and exists (
+       select from orbit_private.variable v where v.scope_id = v_scope_id and v.scope = v_scope and v.secret_id is not null and v.name <> all (v_names)) then
+    perform orbit_private.require_variable(v_place, v_scope, true);  -- what is not named is deleted, secrets among it
+  end if;
 
   if v_scope = 'environment' then
     insert into orbit.environment_variables as o (project_id, environment_id, name, value, value_type, priority, description, secret_id, uses)
@@ -716,15 +720,6 @@ returns jsonb language sql set search_path = '' as $$ select orbit_private.save_
 comment on function orbit.save_environment is
   'Saves an environment: {organization?, project?, name, description?, variables: [{name, value, secret?, type?, priority?, description?, uses?}], replace?: true, secret_key?}. A secret''s value arrives sealed for environment:<name>:<variable>, or in clear where the database or secret_key has a key. Answers {environment_id, project_id}.';
 
--- Definer: sealed values are nobody's to read; those who may open a secret hear its sealed form.
-create function orbit_private.sealed_value(p_environment_id uuid, p_secret_id uuid)
-returns jsonb language sql stable security definer set search_path = '' as $$
-  select to_jsonb(s.sealed) from orbit_private.secret s
-    where s.id = p_secret_id and exists (select from orbit.environment_variables v where v.environment_id = p_environment_id and v.secret_id = s.id)
-      and orbit_private.may('secret.read', 'environment', p_environment_id)
-$$;
-comment on function orbit_private.sealed_value is 'The sealed form of an environment''s secret for who may do secret.read there; else null.';
-
 create function orbit.get_environment(p_request jsonb)
 returns jsonb language plpgsql stable set search_path = '' as $$
 declare v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_environment orbit.environments;
@@ -738,10 +733,10 @@ begin
   end if;
   return jsonb_build_object('environment_id', v_environment.id, 'name', v_environment.name, 'description', v_environment.description,
     'variables', coalesce((select jsonb_agg(jsonb_build_object('name', v.name, 'type', v.value_type, 'priority', v.priority, 'description', v.description, 'secret', v.secret_id is not null,
-        'value', case when v.secret_id is null then v.value else orbit_private.sealed_value(v_environment.id, v.secret_id) end) order by v.name)
+        'value', v.value) order by v.name)
       from orbit.environment_variables v where v.environment_id = v_environment.id), '[]'));
 end $$;
-comment on function orbit.get_environment is 'An environment by {organization?, project?, name}: {environment_id, name, description, variables: [{name, value, type, secret, priority, description}]}; secrets stay sealed, and are null to who may not open them. OR002 lists what there is.';
+comment on function orbit.get_environment is 'An environment by {organization?, project?, name}: {environment_id, name, description, variables: [{name, value, type, secret, priority, description}]}; the value of a secret is null: orbit.read_secret tells it, and writes that down. OR002 lists what there is.';
 
 create function orbit.list_environments(p_request jsonb default '{}')
 returns jsonb language plpgsql stable set search_path = '' as $$
@@ -777,7 +772,7 @@ create function orbit.delete_environment(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.delete_environment(p_request) $$;
 comment on function orbit.delete_environment is 'Deletes an environment with its variables: {organization?, project?, name} → {deleted, variables}. Its runs stay, and name no environment any more. OR002 lists what there is.';
 
-grant execute on function orbit_private.fits_type, orbit_private.save_environment, orbit_private.sealed_value, orbit_private.delete_environment,
+grant execute on function orbit_private.fits_type, orbit_private.save_environment, orbit_private.delete_environment,
   orbit_private.set_variables, orbit_private.delete_variable, orbit_private.list_variables, orbit_private.resolve_variables, orbit_private.names_in to authenticated, service_role;
 grant execute on function orbit.save_environment, orbit.get_environment, orbit.list_environments, orbit.delete_environment,
   orbit.set_variables, orbit.delete_variable, orbit.list_variables, orbit.resolve_variables to authenticated, service_role;

@@ -348,7 +348,6 @@ HELPERS = {
     "preferred",  # the caller's own
     "organization_of", "business_unit_of", "project_of", "audit_chain_of", "visible_run",  # find what the caller sees
     "context_of", "events_of", "run_of", "run_secret_names",  # ask may_read_run
-    "sealed_value",  # asks secret.read
     "visible_workers",  # names of those alone that have the caller's tests
 }  # fmt: skip
 ADMINISTRATIVE = {"cleanup_expired_contexts", "set_limits"}

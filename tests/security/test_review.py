@@ -85,3 +85,41 @@ async def test_a_run_takes_nothing_in_place_of_an_object_and_null_for_none(acme:
         assert await acme.refused("ed", "start_run", {"project": "website", "suite": "s", field: value}) == "OR001"
     run = await acme.call_as("ed", "start_run", {"project": "website", "suite": "s", field: None, "defaults": None})
     assert RunState.from_database(await load(acme, run["id"]), None).tests
+
+
+async def test_nobody_is_handed_a_secrets_sealed_form_unwritten(acme: Tenants) -> None:
+    given = {"organization": "acme", "project": "website", "name": "staging"}
+    await acme.call("save_environment", {**given, "variables": [{"name": "p", "value": SEALED, "secret": True}]})
+    for person in ("olga", "adam", "vera"):
+        async with acme.acting(person):
+            assert "orbit.seal" not in json.dumps(await acme.call("get_environment", given))
+    told = await acme.call_as("adam", "read_secret", {"project": "website", "environment": "staging", "name": "p"})
+    assert told["sealed"] == SEALED
+    looks = await acme.connection.fetch("select actor from orbit.audit_log where action = 'secret.read'")
+    assert [look["actor"] for look in looks] == ["adam@example.com"]
+
+
+async def test_replacing_variables_deletes_no_secret_of_somebody_who_may_not(acme: Tenants) -> None:
+    given = {"organization": "acme", "project": "website", "name": "staging"}
+    secret = {"name": "p", "value": SEALED, "secret": True}
+    await acme.call("save_environment", {**given, "variables": [secret]})
+    granted = {"user": "ed@example.com", "permission": "environment.write", "project": "website"}
+    await acme.call_as("adam", "grant_permission", granted)
+    assert await acme.refused("ed", "save_environment", {**given, "variables": []}) == "OR003"
+    await acme.call_as("ed", "save_environment", {**given, "replace": False, "variables": [{"name": "q", "value": 1}]})
+    await acme.call_as("adam", "save_environment", {**given, "variables": []})
+    assert await acme.connection.fetchval("select count(*) from orbit_private.secret") == 0
+    await acme.call_as("ed", "save_environment", {**given, "variables": []})  # there are no secrets any more
+
+
+async def test_rotation_hands_nobody_another_persons_credential(acme: Tenants) -> None:
+    await acme.call_as("ed", "save_credential", {"name": "mine", "type": "bearer", "secret": SEALED})
+    [secret] = await acme.connection.fetch("select id, key_id, version from orbit_private.secret")
+    rotated = await acme.call_as("olga", "rotate_secrets", {"key_id": "BBBBBBBB"})
+    assert rotated["sealed"] == []
+    assert [one["id"] for one in rotated["locked"]] == [str(secret["id"])]
+    theirs = {"id": secret["id"], "expected_key_id": secret["key_id"], "expected_version": secret["version"]}
+    request = {**theirs, "sealed": SEALED.replace("AAAAAAAA.", "BBBBBBBB.")}
+    assert await acme.refused("olga", "replace_secret", request) == "OR002"
+    assert len((await acme.call("rotate_secrets", {"organization": "acme", "key_id": "BBBBBBBB"}))["sealed"]) == 1
+    await acme.call("replace_secret", request)

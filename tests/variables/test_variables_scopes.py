@@ -321,11 +321,11 @@ async def test_saving_an_environment_keeps_its_contract(acme: Acme) -> None:
     read = await acme.call("get_environment", project="shop", name="staging")
     assert [(v["name"], v["value"], v["secret"]) for v in read["variables"]] == [
         ("a b", None, False),
-        ("s", SEALED, True),
+        ("s", None, True),
     ]
-    for person, value in (("adam", SEALED), ("una", None)):
+    for person in ("adam", "una"):  # whoever may open it asks read_secret, which writes that down
         theirs = await acme.call_as(person, "get_environment", project="shop", name="staging")
-        assert theirs["variables"][1]["value"] == value
+        assert theirs["variables"][1]["value"] is None
     await acme.call("save_environment", project="shop", name="staging", variables=[{"name": "s", "value": "now clear"}])
     [left] = (await acme.call("get_environment", project="shop", name="staging"))["variables"]
     assert (left["value"], left["secret"]) == ("now clear", False)
