@@ -292,7 +292,8 @@ comment on function orbit.read_secret is
 create function orbit_private.rotate_secrets(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 -- One page a call, by id. What is done is not looked at again, so that whoever was interrupted begins anew; each page is whole or was
--- never there. What the database sealed it seals anew; what clients sealed is listed, for them to replace.
+-- never there. What the database sealed it seals anew; what clients sealed is listed, for them to replace; but not
+-- people's own credentials, which are told to nobody but administrative roles: whoever saved one saves it anew.
 declare
   v_organization_id uuid; v_limit int; v_target text; v_client text := p_request ->> 'key_id'; v_at uuid; v_done int := 0; v_seen int := 0;
   v_secret orbit_private.secret; v_sealed jsonb := '[]'; v_locked jsonb := '[]'; v_known text[]; v_next uuid;
@@ -314,9 +315,9 @@ begin
   loop
     v_seen := v_seen + 1;
     v_next := v_secret.id;
-    if v_secret.sealed not like 'orbit.pgp.%' then
+    if v_secret.sealed not like 'orbit.pgp.%' and (v_secret.place not like 'credential:%' or orbit_private.caller_is_trusted()) then
       v_sealed := v_sealed || jsonb_build_object('id', v_secret.id, 'place', v_secret.place, 'key_id', v_secret.key_id, 'version', v_secret.version, 'sealed', v_secret.sealed);
-    elsif v_secret.key_id = any (v_known) then
+    elsif v_secret.sealed like 'orbit.pgp.%' and v_secret.key_id = any (v_known) then
       update orbit_private.secret s set rotated_at = clock_timestamp(),
           sealed = orbit_private.seal_pgp(orbit_private.open_pgp(s.sealed, s.place, p_request ->> 'key'), s.place, p_request ->> 'key')
         where s.id = v_secret.id;
@@ -341,7 +342,7 @@ comment on function orbit_private.rotate_secrets is 'See orbit.rotate_secrets.';
 create function orbit.rotate_secrets(p_request jsonb default '{}')
 returns jsonb language sql set search_path = '' as $$ select orbit_private.rotate_secrets(p_request) $$;
 comment on function orbit.rotate_secrets is
-  'Moves secrets to the first key, a page a call: {organization?, key? (keys for what the database sealed, the new one first; the Vault''s come before), key_id? (of the key that clients seal with now), after?, limit?: 100} → {key_id, rotated, sealed: [{id, place, key_id, version, sealed}] (for replace_secret), locked: [{id, place, key_id}] (no key at hand), next}. Call it again with after = next until that is null.';
+  'Moves secrets to the first key, a page a call: {organization?, key? (keys for what the database sealed, the new one first; the Vault''s come before), key_id? (of the key that clients seal with now), after?, limit?: 100} → {key_id, rotated, sealed: [{id, place, key_id, version, sealed}] (for replace_secret), locked: [{id, place, key_id}] (no key at hand, or a credential that a client sealed, for its owner to save anew), next}. Call it again with after = next until that is null.';
 
 -- Definer: as rotate_secrets.
 create function orbit_private.replace_secret(p_request jsonb)
@@ -352,6 +353,9 @@ begin
   perform orbit_private.required(p_request, 'id');
   v_sealed := orbit_private.required(p_request, 'sealed');
   v_secret := orbit_private.secret_of(p_request);
+  if v_secret.place like 'credential:%' and not orbit_private.caller_is_trusted() then
+    perform orbit_private.refuse('OR002', format('no secret %s', p_request ->> 'id'), '', 'What belongs to a credential is changed by whoever saved it: orbit credential add.');
+  end if;
   v_owner := orbit_private.secret_owner(v_secret);
   perform orbit_private.require('secret.write', v_owner.resource_type, v_owner.resource_id);
   if v_sealed !~ '^orbit\.seal\.v1\.[A-Za-z0-9_-]{8}\.[A-Za-z0-9_-]{38,}$' then
