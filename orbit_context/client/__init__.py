@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from orbit_context.client.audit import Audit
 from orbit_context.client.business_units import BusinessUnits
+from orbit_context.client.credentials import Credentials
 from orbit_context.client.environments import Environments
 from orbit_context.client.fixtures import Fixtures
 from orbit_context.client.limits import Limits
@@ -25,8 +26,8 @@ from orbit_context.client.preferences import Preferences
 from orbit_context.client.projects import Projects
 from orbit_context.client.report_templates import ReportTemplates
 from orbit_context.client.runs import Runs
-from orbit_context.client.secrets import Secrets
 from orbit_context.client.searches import Searches
+from orbit_context.client.secrets import Secrets
 from orbit_context.client.suites import Suites
 from orbit_context.client.variables import Variables
 from orbit_context.context import TestExecutionContextManager
@@ -43,6 +44,7 @@ __all__ = [
     "Audit",
     "BusinessUnits",
     "Channels",
+    "Credentials",
     "Environments",
     "Fixtures",
     "History",
@@ -86,6 +88,7 @@ class Orbit:
         self.permissions = Permissions(gateway)
         self.fixtures = Fixtures(gateway)
         self.report_templates = ReportTemplates(gateway)
+        self.credentials = Credentials(gateway, sealer)
         self.preferences = Preferences(gateway)
         self.searches = Searches(gateway)
         self.audit = Audit(gateway)

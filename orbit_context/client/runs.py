@@ -36,9 +36,10 @@ class Runs:
     ) -> Run:
         """Starts a run of the suite's latest version and returns at once.
 
-        Options, as of orbit.start_run: environment, variables, secrets (sealed), selection ({tests, tags}), concurrency,
-        fail_fast, timeout (seconds), priority (-100 to 100), private, idempotency_key, triggered_by.
-        Raises NotFoundError, InvalidRequestError, NotAllowedError, NothingSelectedError.
+        Options, as of orbit.start_run: environment, variables, secrets (sealed), credentials (names of one's own), selection
+        ({tests, tags}), concurrency, fail_fast, timeout (seconds), priority (-100 to 100), private, idempotency_key,
+        triggered_by. Raises NotFoundError, InvalidRequestError, NotAllowedError, NothingSelectedError, and ConflictError where a
+        credential has expired.
         """
         request = {key: value for key, value in options.items() if value is not None}
         request |= {"suite_id": str(suite_id)} if suite_id else {"suite": suite, "project": project}

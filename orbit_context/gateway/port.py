@@ -22,6 +22,7 @@ FUNCTIONS = (
     "save_report_template", "list_report_templates", "get_report_template", "delete_report_template",
     "get_preferences", "set_preferences", "save_search", "list_searches", "run_search", "delete_search",
     "list_suites", "list_tests", "list_endpoints",
+    "save_credential", "list_credentials", "delete_credential",
     "list_audit", "verify_audit", "get_limits", "set_limits", "get_usage",
     "whoami", "create_organization", "list_organizations", "update_organization", "delete_organization",
     "list_members", "set_member_role", "remove_member",

@@ -77,6 +77,8 @@ class ReleasedSecret:
     sealed: str | None
     place: str
     value: Any = field(repr=False)
+    fields: dict[str, Any] | None = field(default=None, repr=False)
+    """Of a credential: what templates may say of it; None stands for the value."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -175,7 +177,7 @@ class RunnerGateway:
         """The secrets that these jobs use, if the worker holds them. `keys`: for those that the database sealed itself."""
         async with self._asking() as connection:
             rows = await connection.fetch(
-                "select queue_no, name, sealed, place, value::text from orbit_runner.open_secrets("
+                "select queue_no, name, sealed, place, value::text, fields::text from orbit_runner.open_secrets("
                 "$1, $2::text::bigint[], $3, make_interval(secs => $4))",
                 worker,
                 _array(jobs),
@@ -183,8 +185,15 @@ class RunnerGateway:
                 lease,
             )
         return [
-            ReleasedSecret(number, name, sealed, place, None if value is None else orjson.loads(value))
-            for number, name, sealed, place, value in rows
+            ReleasedSecret(
+                number,
+                name,
+                sealed,
+                place,
+                None if value is None else orjson.loads(value),
+                None if fields is None else orjson.loads(fields),
+            )
+            for number, name, sealed, place, value, fields in rows
         ]
 
     async def resolve_variables(

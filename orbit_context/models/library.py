@@ -21,6 +21,7 @@ __all__ = [
     "FixtureUsage",
     "Found",
     "ReportTemplate",
+    "SavedCredential",
     "SavedFixture",
     "SavedSearch",
     "SuiteSummary",
@@ -93,6 +94,16 @@ class FixtureUsage(Message):
     """Whether that data set is gone."""
 
 
+class SavedCredential(Message):
+    """What saving a credential came to."""
+
+    credential_id: UUID
+    name: str
+    credential_type: CredentialType
+    place: str
+    """What its secret part is sealed for: credential:<user id, or slug of the organisation>:<name>."""
+
+
 class ApiCredential(Message):
     """A credential without its secret part, which nobody is ever shown."""
 
@@ -106,6 +117,8 @@ class ApiCredential(Message):
     client_id: str | None = None
     scopes: list[str] = []
     has_secret: bool = False
+    fields: list[str] = []
+    """What templates say of it: `credentials.<name>.<field>`."""
     expires_at: datetime | None = None
     is_expired: bool = False
     last_used_at: datetime | None = None

@@ -93,6 +93,7 @@ def infer(
     defaults: Mapping[str, Any],
     variables: Collection[str],
     environment: Collection[str] | None,
+    credentials: Mapping[str, Collection[str]] | None,
     problems: Problems,
 ) -> Inference:
     """The edges of a suite and the meaning of its bare names.
@@ -102,9 +103,10 @@ def infer(
         defaults: the suite's defaults, as written.
         variables: the names of all variables: the suite's, the environment's and those given to the run.
         environment: the names of the environment's; None where none is given.
+        credentials: those the run is given, name → fields; None where that is not known.
         problems: gets every name that nothing explains, every ambiguity, and a cycle.
     """
-    inference = _Inference(groups, defaults, variables, environment, problems)
+    inference = _Inference(groups, defaults, variables, environment, credentials, problems)
     for group in groups.values():
         if problems.is_full:
             break
@@ -121,6 +123,7 @@ class _Inference:
         defaults: Mapping[str, Any],
         variables: Collection[str],
         environment: Collection[str] | None,
+        credentials: Mapping[str, Collection[str]] | None,
         problems: Problems,
     ) -> None:
         self.groups = groups
@@ -145,6 +148,7 @@ class _Inference:
             shared_variables={*self.shared["variable"], *self.variables},
             vars=self.variables,
             env=frozenset(environment or ()),
+            credentials=credentials,
             row=frozenset(),
             bare={name: ("captured_data", found[0].key, name) for name, found in self.captures.items()},
         )
@@ -244,6 +248,8 @@ class _Inference:
             return name in group.fields if isinstance(name, str) else group.rows is not None
         if root in ("vars", "env"):
             return name in (self.variables if root == "vars" else self.environment or ())
+        if root == "credentials":
+            return False  # whatever is wrong with it is found by looking at its path
         if root in ("run", "test"):
             return name in (RUN_NAMES if root == "run" else TEST_NAMES)
         if not isinstance(name, str):

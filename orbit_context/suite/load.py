@@ -71,6 +71,7 @@ def load_suite(
     environment: EnvironmentDocument | None = None,
     overrides: Collection[str] = (),
     fixtures: Mapping[str, FixtureRows] | None = None,
+    credentials: Mapping[str, Collection[str]] | None = None,
 ) -> LoadedSuite:
     """Read and check a suite file (`.yaml`, `.yml`, `.json`).
 
@@ -78,6 +79,7 @@ def load_suite(
         environment: what the suite will run in; its variables are known names.
         overrides: names of further variables that the run is given (`--var`).
         fixtures: the data sets of its project that it names (`orbit.fixtures.for_suite`).
+        credentials: those that the run is given, each with its fields (`ApiCredential.fields`); not looked at unless given.
 
     Raises:
         DefinitionError: it is wrong; `errors` lists all that was found.
@@ -85,7 +87,7 @@ def load_suite(
     file = Path(path)
     source = read_document(file)
     suite = _validated(Suite, source.data, source)
-    return _build(suite, source.data, source, file.parent, environment, overrides, fixtures)
+    return _build(suite, source.data, source, file.parent, environment, overrides, fixtures, credentials)
 
 
 def build_suite(
@@ -95,6 +97,7 @@ def build_suite(
     environment: EnvironmentDocument | Collection[str] | None = None,
     overrides: Collection[str] = (),
     fixtures: Mapping[str, FixtureRows] | None = None,
+    credentials: Mapping[str, Collection[str]] | None = None,
 ) -> LoadedSuite:
     """Check a suite that a program made: a model, or what a file would hold.
 
@@ -105,12 +108,13 @@ def build_suite(
         environment: what the suite will run in, or the names of its variables where that is all that is known.
         overrides: names of further variables that the run is given.
         fixtures: the data sets of its project that it names.
+        credentials: those that the run is given, each with its fields; not looked at unless given.
     """
     if environment is not None and not isinstance(environment, EnvironmentDocument):
         environment = EnvironmentDocument(environment="given", variables={name: Variable() for name in environment})
     if not isinstance(suite, Suite):
         suite = _validated(Suite, suite, None)
-    return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides, fixtures)
+    return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides, fixtures, credentials)
 
 
 def load_environment(path: str | Path) -> EnvironmentDocument:
@@ -138,6 +142,7 @@ def _build(
     environment: EnvironmentDocument | None,
     overrides: Collection[str],
     fixtures: Mapping[str, FixtureRows] | None,
+    credentials: Mapping[str, Collection[str]] | None,
 ) -> LoadedSuite:
     problems = Problems(source)
     groups = _groups(suite, written["tests"], base_dir, problems, fixtures)
@@ -159,6 +164,7 @@ def _build(
         defaults=written.get("defaults") or {},
         variables={*suite.variables, *(in_environment or ()), *overrides},
         environment=in_environment,
+        credentials=credentials,
         problems=problems,
     )
     problems.raise_if_any()

@@ -32,6 +32,8 @@ class KnownNames:
     shared_variables: Collection[str] | None = None
     vars: Collection[str] | None = None
     env: Collection[str] | None = None
+    credentials: Mapping[str, Collection[str]] | None = None
+    """Name → its fields."""
     row: Collection[str] | None = None
     bare: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
     """Bare name of a capture → its absolute path, as in `Scope.bare`."""
@@ -68,6 +70,8 @@ def _failure(reference: Reference, known: KnownNames) -> ExpressionFailure | Non
         return None
     if root == "captured_data":
         return _capture_failure(path, known, reference.column)
+    if root == "credentials":
+        return None if reference.has_default else _credential_failure(path, known, reference.column)
     if root in ("run", "test"):
         names: Collection[str] | None = RUN_NAMES if root == "run" else TEST_NAMES
     else:
@@ -87,6 +91,20 @@ def _capture_failure(path: tuple[str | int, ...], known: KnownNames, column: int
     if names is None or len(path) < 2 or path[1] in names:
         return None
     return missing_member(f"captured_data.{test}", str(path[1]), names, column)
+
+
+def _credential_failure(path: tuple[str | int, ...], known: KnownNames, column: int) -> ExpressionFailure | None:
+    name = str(path[0])
+    if known.credentials is None:
+        return None
+    if name not in known.credentials:
+        failure = missing_member("credentials", name, known.credentials, column)
+        failure.hint = failure.hint or f"Give it to the run: --credential {name}"
+        return failure
+    fields = known.credentials[name]
+    if len(path) < 2 or path[1] in fields:
+        return None
+    return missing_member(f"credentials.{name}", str(path[1]), fields, column)
 
 
 def _bare_failure(reference: Reference, known: KnownNames) -> ExpressionFailure | None:

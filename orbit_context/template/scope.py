@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMESPACES", "Scope"]
 
-NAMESPACES = ("shared_auth_tokens", "captured_data", "shared_variables", "vars", "env", "row", "run", "test")
+NAMESPACES = (
+    "shared_auth_tokens",
+    "captured_data",
+    "shared_variables",
+    "vars",
+    "env",
+    "credentials",
+    "row",
+    "run",
+    "test",
+)
 """The words that a name may begin with; any other first word is a bare name."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -39,6 +49,7 @@ class Scope:
         shared_variables: Mapping[str, Any] = _NOTHING,
         vars: Mapping[str, Any] = _NOTHING,  # noqa: A002 - the word of the template language
         env: Mapping[str, Any] = _NOTHING,
+        credentials: Mapping[str, Mapping[str, Any]] = _NOTHING,
         row: Mapping[str, Any] = _NOTHING,
         run: Mapping[str, Any] = _NOTHING,
         test: Mapping[str, Any] = _NOTHING,
@@ -51,6 +62,7 @@ class Scope:
         self.shared_variables = shared_variables
         self.vars = vars
         self.env = env
+        self.credentials = credentials
         self.row = row
         self.run = run
         self.test = test

@@ -323,6 +323,10 @@ returns uuid language plpgsql stable security definer set search_path = '' as $$
 declare v_id uuid; v_slug text := p_request ->> 'organization'; v_trusted boolean := orbit_private.caller_is_trusted();
 begin
   if v_slug is null and not v_trusted then
+    select o.id into v_id from orbit.organizations o where o.slug = orbit_private.preferred('organization') and o.id in (select orbit_private.my_organization_ids());
+    if found then
+      return v_id;
+    end if;
     select min(i::text)::uuid into v_id from orbit_private.my_organization_ids() i having count(*) = 1;
     if v_id is null then
       perform orbit_private.refuse('OR001', 'organization is missing',
@@ -345,13 +349,20 @@ begin
   end if;
   return v_id;
 end $$;
-comment on function orbit_private.organization_of is 'The organisation that a request names by its slug in `organization`. Members of exactly one need not name it; administrative roles then mean `default`, or the only one there is. OR002 where it is not theirs.';
+comment on function orbit_private.organization_of is 'The organisation that a request names by its slug in `organization`. Whoever names none means the one that they prefer (orbit.set_preferences) while they belong to it, else the only one they belong to; administrative roles then mean `default`, or the only one there is. OR002 where it is not theirs.';
 
 -- Definer: as organization_of.
 create function orbit_private.project_of(p_request jsonb)
 returns orbit.projects language plpgsql stable security definer set search_path = '' as $$
 declare v_organization_id uuid := orbit_private.organization_of(p_request); v_project orbit.projects;
 begin
+  if p_request ->> 'project' is null and not orbit_private.caller_is_trusted() then
+    select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = orbit_private.preferred('project')
+      and p.id in (select orbit_private.my_project_ids());
+    if found then
+      return v_project;
+    end if;
+  end if;
   select * into v_project from orbit.projects p
     where p.organization_id = v_organization_id and p.slug = orbit_private.slug(coalesce(p_request ->> 'project', 'default'))
       and (orbit_private.caller_is_trusted() or p.id in (select orbit_private.my_project_ids()));
@@ -360,7 +371,7 @@ begin
   end if;
   return v_project;
 end $$;
-comment on function orbit_private.project_of is 'The project that a request names in `project` (else `default`) and `organization`. OR002 where the caller does not see it.';
+comment on function orbit_private.project_of is 'The project that a request names in `project` and `organization`; else the one that the caller prefers, where they see it in that organisation; else `default`. OR002 where the caller does not see it.';
 
 -- Definer: as organization_of.
 create function orbit_private.business_unit_of(p_request jsonb)

@@ -189,7 +189,7 @@ begin
   page as (
     select s.*, n.scope, n.name, j.slug as project
       from orbit_private.secret s left join named n on n.secret_id = s.id left join orbit.projects j on j.id = n.project_id
-      where s.organization_id = v_organization_id and (v_project_id is null or n.project_id = v_project_id)
+      where s.organization_id = v_organization_id and (v_project_id is null or n.project_id = v_project_id) and s.place not like 'credential:%'
         and (v_after.id is null or (s.place, s.id) > (v_after.place, v_after.id))
         and (v_all or n.scope = 'global' or n.project_id = any (array(select orbit_private.my_project_ids()))
              or n.business_unit_id = any (array(select orbit_private.my_business_unit_ids())))
@@ -268,6 +268,9 @@ declare v_secret orbit_private.secret; v_owner record; v_value jsonb;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'business_unit', 'project', 'environment', 'suite', 'test', 'scope', 'name', 'id', 'key']);
   v_secret := orbit_private.secret_of(p_request);
+  if v_secret.place like 'credential:%' then
+    perform orbit_private.refuse('OR002', format('no secret %s', p_request ->> 'id'), '', 'What belongs to a credential is told to nobody.');
+  end if;
   v_owner := orbit_private.secret_owner(v_secret);
   perform orbit_private.require('secret.read', v_owner.resource_type, v_owner.resource_id);
   if v_secret.sealed like 'orbit.pgp.%' then

@@ -30,7 +30,7 @@ comment on column orbit.environments.updated_at is 'When it was last saved.';
 create function orbit_private.names_in(p_value jsonb)
 returns text[] language plpgsql immutable set search_path = '' as $$
 -- The template language itself is the SDK's; here only names are looked for, so that none is missed: between {{ and }} (texts in quotes
--- may hold braces) every word that is no function, filter, keyword or literal, and what stands after vars and env.
+-- may hold braces) every word that is no function, filter, keyword or literal, and what stands after vars and env; after credentials, that with the word before it.
 -- A word is anything but blanks and ASCII punctuation, whatever the locale of the database says of letters.
 declare v_text text := p_value::text; v_names text[];
 begin
@@ -50,14 +50,17 @@ begin
         '(?<![^][[:space:]!-,/:-@\\^`{-~])([^][[:space:]!-/0-9:-@\\^`{-~][^][[:space:]!-,./:-@\\^`{-~]*)(\.[^][[:space:]!-,./:-@\\^`{-~]+)?(\s*\()?', 'g') m),
   said as (
     select case when w.root in ('vars', 'env') then w.member
+                when w.root = 'credentials' then 'credentials.' || w.member
                 when not w.is_call and w.root not in ('captured_data', 'shared_auth_tokens', 'shared_variables', 'row', 'run', 'test', 'true', 'false', 'null')
                 then w.root end as name from word w
     union
-    select coalesce(m[1], m[2]) from expression x cross join lateral regexp_matches(x.e, '(?:vars|env)\s*\[\s*(?:"([^"\\]*)"|''([^''\\]*)'')', 'g') m)
+    select coalesce(m[1], m[2]) from expression x cross join lateral regexp_matches(x.e, '(?:vars|env)\s*\[\s*(?:"([^"\\]*)"|''([^''\\]*)'')', 'g') m
+    union
+    select 'credentials.' || coalesce(m[1], m[2]) from expression x cross join lateral regexp_matches(x.e, 'credentials\s*\[\s*(?:"([^"\\]*)"|''([^''\\]*)'')', 'g') m)
   select array_agg(s.name order by s.name) into v_names from said s where s.name is not null;
   return coalesce(v_names, '{}');
 end $$;
-comment on function orbit_private.names_in is 'The names that the templates in a JSON value say, captures and row fields among them: whatever may be a variable.';
+comment on function orbit_private.names_in is 'The names that the templates in a JSON value say, captures and row fields among them: whatever may be a variable; and credentials, as credentials.<name>.';
 
 create function orbit_private.names_reached(p_variables jsonb)
 returns jsonb language sql immutable set search_path = '' as $$
@@ -647,35 +650,42 @@ returns jsonb language sql stable set search_path = '' as $$ select orbit_privat
 comment on function orbit.list_variables is 'Definitions: {organization?, project?, environment?, suite?, test?, business_unit?, scope?, names?, after?, limit?: 1000}: of one scope, or without `scope` of every scope that holds for what is named; by name, the one that comes first before those it hides. [{name, value, type, secret, scope, of, priority, description, updated_at}]; the value of a secret is null. after: a name; limit counts names.';
 
 create function orbit_private.resolved_variables(p_place orbit_private.variable_place, p_names text[])
-returns table (name text, value jsonb, value_type text, secret_id uuid, scope text, of text, priority smallint, uses text[], shadows jsonb)
-language sql stable set search_path = '' set enable_seqscan = off as $$
-  -- By the keys of the scopes, whatever the planner thinks of six of them: beside 100,000 others it read them all.
-  with found as (
+returns table (name text, value jsonb, value_type text, secret_id uuid, scope text, of text, priority smallint, uses text[], place bigint)
+language plpgsql stable set search_path = '' set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+begin
+  -- By the keys of the scopes, whatever the planner thinks of six of them: beside 100,000 others it read them all. All or those of
+  -- these names are two branches, for what is said with `or` is no key of the index. Names are compared as bytes: no locale is asked.
+  return query
     select v.name, v.value, v.value_type, v.secret_id, v.scope, s.of, v.priority, v.uses,
-           row_number() over (partition by v.name order by v.priority desc, s.rank desc) as n
+           row_number() over (partition by v.name collate "C" order by v.priority desc, s.rank desc)
       from orbit_private.variable_scopes(p_place) s cross join lateral (
-          select * from orbit_private.variable o where o.scope_id = s.scope_id and o.scope = s.scope and (p_names is null or o.name = any (p_names)) offset 0) v),
-  hidden as (
-    select f.name, jsonb_agg(jsonb_build_object('scope', f.scope, 'priority', f.priority, 'value', f.value) order by f.n) as shadows
-      from found f where f.n > 1 group by f.name)
-  select f.name, f.value, f.value_type, f.secret_id, f.scope, f.of, f.priority, f.uses, coalesce(h.shadows, '[]')
-    from found f left join hidden h on h.name = f.name where f.n = 1
-$$;
-comment on function orbit_private.resolved_variables is 'The one rule of precedence: of each name the definition of highest priority, among equals that of the narrowest scope, and what it hides. p_names: only these; null: all.';
+          select * from orbit_private.variable o where p_names is null and o.scope_id = s.scope_id and o.scope = s.scope
+          union all
+          select * from orbit_private.variable o where o.scope_id = s.scope_id and o.scope = s.scope and o.name = any (p_names)) v;
+end $$;
+comment on function orbit_private.resolved_variables is 'The one rule of precedence: of each name at place 1 the definition of highest priority, among equals that of the narrowest scope; after it, in order, what it hides. p_names: only these; null: all.';
 
 -- Definer: as list_variables.
 create function orbit_private.resolve_variables(p_request jsonb)
 returns jsonb language plpgsql stable security definer set search_path = '' as $$
-declare v_place orbit_private.variable_place; v_names text[]; v_variables jsonb;
+declare v_place orbit_private.variable_place; v_names text[];
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'environment', 'suite', 'test', 'names']);
   v_names := orbit_private.names_of(p_request);
   v_place := orbit_private.variable_place_of(p_request, null);
-  select coalesce(jsonb_agg(jsonb_build_object('name', r.name, 'value', r.value, 'type', r.value_type, 'secret', r.secret_id is not null, 'scope', r.scope, 'of', r.of,
-      'priority', r.priority, 'shadows', r.shadows) order by r.name), '[]') into v_variables
-    from orbit_private.resolved_variables(v_place, v_names) r;
-  return jsonb_build_object('variables', v_variables, 'version',
-    coalesce((select v.version from orbit_private.variables_version v where v.organization_id = v_place.organization_id), 0));
+  -- Rows become jsonb in one go: objects that are built first and gathered then are copied at each level.
+  return (
+    with found as (
+      select * from orbit_private.resolved_variables(v_place, v_names)),
+    hidden as (
+      select f.name collate "C" as name, to_jsonb(array_agg(s order by f.place)) as shadows
+        from found f cross join lateral (select f.scope, f.priority, f.value) s where f.place > 1 group by f.name collate "C"),
+    chosen as (
+      select f.name, f.value, f.value_type as type, f.secret_id is not null as secret, f.scope, f.of, f.priority, coalesce(h.shadows, '[]') as shadows
+        from found f left join hidden h on h.name = f.name collate "C" where f.place = 1 order by f.name collate "C")
+    select jsonb_build_object('variables', coalesce(array_agg(c), '{}'), 'version',
+      coalesce((select v.version from orbit_private.variables_version v where v.organization_id = v_place.organization_id), 0)) from chosen c);
 end $$;
 comment on function orbit_private.resolve_variables is 'See orbit.resolve_variables.';
 

@@ -223,6 +223,7 @@ create table orbit_private.run_secret (
   name text not null,
   sealed text not null,
   place text not null,
+  fields jsonb,
   released_to bigint[] not null default '{}',
   expires_at timestamptz not null default now() + interval '24 hours',
   primary key (queue_no, name),
@@ -230,11 +231,12 @@ create table orbit_private.run_secret (
 );
 create index idx_run_secret_expires_at on orbit_private.run_secret (expires_at);
 alter table orbit_private.run_secret enable row level security;
-comment on table orbit_private.run_secret is 'Secret variables of runs, as they were when each was started. Nobody reads them but workers that hold tests which use them.';
+comment on table orbit_private.run_secret is 'Secret variables and credentials of runs, as they were when each was started. Nobody reads them but workers that hold tests which use them.';
 comment on column orbit_private.run_secret.queue_no is 'The run''s number in the queue.';
-comment on column orbit_private.run_secret.name is 'The variable; `env.x` is the environment''s own value where another one overrides it.';
+comment on column orbit_private.run_secret.name is 'The variable; `env.x` is the environment''s own value where another one overrides it; `credentials.x` is a credential.';
 comment on column orbit_private.run_secret.sealed is 'One of the two sealed forms.';
-comment on column orbit_private.run_secret.place is 'What it is sealed for: run:<id>:<name>, or the place of the variable it was taken from.';
+comment on column orbit_private.run_secret.place is 'What it is sealed for: run:<id>:<name>, or the place of the variable or credential it was taken from.';
+comment on column orbit_private.run_secret.fields is 'Of a credential: what templates may say of it, {field: value}; null stands for the sealed value. Null for variables.';
 comment on column orbit_private.run_secret.released_to is 'Workers that were given it, by id: each is in the audit log once.';
 comment on column orbit_private.run_secret.expires_at is 'When it goes, if the run is over by then.';
 

@@ -130,7 +130,7 @@ begin
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'organization', 'project', 'environment', 'environment_id',
-    'variables', 'defaults', 'templates', 'secrets', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
+    'variables', 'defaults', 'templates', 'secrets', 'credentials', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
   if found then
     perform orbit_private.refuse('OR001', format('unknown field %s', left(v_bad, 60)), '', 'See the comment of orbit.start_run.');
   end if;
@@ -229,6 +229,7 @@ begin
     insert into orbit_private.run_secret (queue_no, name, sealed, place)
       select v_run.queue_no, s.key, s.value, format('run:%s:%s', v_run.id, s.key) from jsonb_each_text(p_request -> 'secrets') s;
   end if;
+  perform orbit_private.give_credentials(v_run, p_request -> 'credentials', v_now);
 
   v_disabled := orbit_private.enqueue(v_base, v_run.lane, v_rank, v_version.test_case_ids, v_chosen);
 
@@ -267,7 +268,7 @@ comment on function orbit_private.start_run is 'See orbit.start_run.';
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
 comment on function orbit.start_run is
-  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine)}. Answers the run. OR001, OR002, OR003, OR005 nothing selected.';
+  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), credentials?: [name of one''s own, …], selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine)}. Answers the run. OR001, OR002, OR003, OR004 a credential has expired, OR005 nothing selected.';
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,8 @@
 -- What a runner calls. All SECURITY DEFINER: the role orbit_runner has no table privilege at all, only EXECUTE on these.
+--
+-- Whoever may log in as orbit_runner is trusted with what runs: a worker may load any run, and speak for any worker, whose ids are no
+-- secrets; it is given secrets for what it holds, and can hold whatever is ready. What it cannot do is to read or write anything else,
+-- to set the clock, or to give up workers that are alive. p_lease protects from a worker that fell behind, not from one that lies.
 
 create function orbit_runner.register_worker(p_name text, p_slots int, p_capabilities text[] default '{http}', p_version text default null)
 returns bigint language sql security definer set search_path = '' as $$
@@ -37,7 +41,7 @@ $$;
 comment on function orbit_runner.load_run is 'All that a worker needs to know of a run, once: its document, variables, and the context so far. Of secrets the names, and what each test uses (by position; null where there are no secrets): see open_secrets.';
 
 create function orbit_runner.open_secrets(p_worker bigint, p_jobs bigint[], p_keys text[] default '{}', p_lease interval default '10 seconds')
-returns table (queue_no bigint, name text, sealed text, place text, value jsonb)
+returns table (queue_no bigint, name text, sealed text, place text, value jsonb, fields jsonb)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
 -- Secrets follow the lease: whoever does not hold the tests is given none, and of those it holds, what they use. What the database sealed
@@ -65,12 +69,12 @@ begin
     end if;
     v_ids := coalesce(v_ids, array(select k.key_id from orbit_private.secret_keys(v_key) k));
     return query select s.queue_no, s.name, case when o.here then null else s.sealed end, s.place,
-        case when o.here then orbit_private.open_pgp(s.sealed, s.place, v_key) end
+        case when o.here then orbit_private.open_pgp(s.sealed, s.place, v_key) end, s.fields
       from orbit_private.run_secret s cross join lateral (select s.sealed like 'orbit.pgp.%' and split_part(s.sealed, '.', 4) = any (v_ids) as here) o
       where s.queue_no = v_run.queue_no and (v_run.anything or regexp_replace(s.name, '^env\.', '') = any (v_run.uses)) order by s.name;
   end loop;
 end $$;
-comment on function orbit_runner.open_secrets is 'The secrets that the tests of these jobs use, if this worker holds them: sealed, with the place that opens them, or (what the database sealed and can open) the value. p_keys: keys for that, beside the Vault''s. p_lease: how long the worker may have been silent.';
+comment on function orbit_runner.open_secrets is 'The secrets that the tests of these jobs use, if this worker holds them: sealed, with the place that opens them, or (what the database sealed and can open) the value; of a credential with its fields, in which null stands for that. p_keys: keys for that, beside the Vault''s. p_lease: how long the worker may have been silent.';
 
 create function orbit_runner.held_jobs(p_worker bigint)
 returns table (job_id bigint, attempt smallint) language sql stable security definer set search_path = '' as $$
@@ -399,6 +403,9 @@ returns jsonb language plpgsql security definer set search_path = '' as $$
 -- order jobs → progress once; `more` asks to be called again at once.
 declare v_now timestamptz := coalesce(p_now, clock_timestamp()); v_dead record; v_jobs bigint[]; v_attempts smallint[]; v_late int := 0; v_run record;
 begin
+  if (p_now is not null or p_lease < interval '1 second') and not orbit_private.caller_is_trusted() then
+    perform orbit_private.refuse('OR003', 'administrative roles alone set the clock of tick, or a lease of less than a second', '', 'Leave p_now out.');
+  end if;
   if not pg_try_advisory_xact_lock(hashtext('orbit_runner.tick')) then
     return jsonb_build_object('busy', true);
   end if;

@@ -948,7 +948,7 @@ grant execute on function orbit.list_suites, orbit.list_tests, orbit.list_endpoi
 create table orbit.api_credentials (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references orbit.organizations (id) on delete cascade,
-  user_id uuid references orbit.users (id) on delete cascade,
+  user_id uuid default auth.uid() references orbit.users (id) on delete cascade,
   name text not null,
   credential_type text not null,
   description text,
@@ -998,13 +998,32 @@ comment on column orbit.api_credentials.created_at is 'When it was first saved.'
 comment on column orbit.api_credentials.updated_at is 'When it was last changed.';
 
 alter table orbit.api_credentials enable row level security;
-grant select on orbit.api_credentials to authenticated;
+grant select, delete on orbit.api_credentials to authenticated;
+-- Not the name, for which the secret is sealed, nor the type, which says what the secret is: those are orbit.save_credential's.
+grant insert (organization_id, user_id, name, credential_type, description, username, header_name, token_url, client_id, scopes, expires_at),
+  update (description, username, header_name, token_url, client_id, scopes, expires_at) on orbit.api_credentials to authenticated;
 grant all on orbit.api_credentials to service_role;
 create policy api_credentials_select on orbit.api_credentials for select to authenticated using (user_id = (select auth.uid()));
+create policy api_credentials_insert on orbit.api_credentials for insert to authenticated
+  with check (user_id = (select auth.uid()) and organization_id = any (array(select orbit_private.my_organization_ids())));
+create policy api_credentials_update on orbit.api_credentials for update to authenticated
+  using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy api_credentials_delete on orbit.api_credentials for delete to authenticated using (user_id = (select auth.uid()));
+
+create function orbit_private.tg_credential_changed()
+returns trigger language plpgsql set search_path = '' as $$
+begin
+  if new.last_used_at is not distinct from old.last_used_at then
+    new.updated_at := now();
+  end if;
+  return new;
+end $$;
+comment on function orbit_private.tg_credential_changed is 'Keeps updated_at, whoever writes; to be used is no change.';
+create trigger "100_changed" before update on orbit.api_credentials for each row execute function orbit_private.tg_credential_changed();
 create trigger "900_drop_secret" after delete on orbit.api_credentials
   referencing old table as gone for each statement execute function orbit_private.tg_drop_secret();
 
--- Definer: it writes a table that callers may only read, and secrets, which are nobody's; nobody writes but their own.
+-- Definer: it writes secrets, which are nobody's; nobody writes but their own.
 create function orbit_private.save_credential(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare v_name text; v_type text; v_organization_id uuid; v_old orbit.api_credentials; v_new orbit.api_credentials; v_place text; v_secret_id uuid;
@@ -1013,6 +1032,9 @@ begin
     'client_id', 'scopes', 'expires_at']);
   v_name := orbit_private.required(p_request, 'name');
   v_type := orbit_private.required(p_request, 'type');
+  if p_request ->> 'organization' is null and orbit_private.caller_is_trusted() and not exists (select from orbit.organizations) then
+    perform orbit_private.ensure_project('{}', 'project.read');  -- a database in which nothing was saved yet
+  end if;
   v_organization_id := orbit_private.organization_of(p_request);
   v_place := format('credential:%s:%s', coalesce((select auth.uid())::text, (select o.slug from orbit.organizations o where o.id = v_organization_id)), v_name);
   select * into v_old from orbit.api_credentials c
@@ -1045,17 +1067,61 @@ returns jsonb language sql set search_path = '' as $$ select orbit_private.save_
 comment on function orbit.save_credential is
   'Saves a credential of one''s own: {organization?, name, type: bearer | basic | api_key | oauth2_client, secret? (sealed for credential:<user id, else the organisation''s slug>:<name>, or in clear where the database has a key; may be left out where there is one already), secret_key?, description?, username? (basic), header_name? (api_key), token_url?, client_id?, scopes? (oauth2_client), expires_at?}. Answers {credential_id, name, credential_type, place}. OR001, OR008 no secret key.';
 
+create function orbit_private.credential_fields(p_credential orbit.api_credentials)
+returns jsonb language sql immutable set search_path = '' as $$
+  select jsonb_strip_nulls(jsonb_build_object('username', p_credential.username, 'header', p_credential.header_name, 'token_url', p_credential.token_url,
+      'client_id', p_credential.client_id, 'scopes', case p_credential.credential_type when 'oauth2_client' then to_jsonb(p_credential.scopes) end))
+    || jsonb_build_object(case p_credential.credential_type when 'bearer' then 'token' when 'basic' then 'password' when 'api_key' then 'key' else 'client_secret' end, null)
+$$;
+comment on function orbit_private.credential_fields is 'What templates may say of a credential, {field: value}; null stands for the secret.';
+grant execute on function orbit_private.credential_fields to authenticated, service_role;
+
+create function orbit_private.give_credentials(p_run orbit.test_runs, p_names jsonb, p_now timestamptz)
+returns void language plpgsql set search_path = '' as $$
+-- Called by start_run; granted to nobody. What is copied stays sealed, and is the run's: to change or delete the credential does nothing to it.
+declare v_name text; v_credential orbit.api_credentials; v_trusted boolean;
+begin
+  if exists (select from orbit_private.run_secret s where s.queue_no = p_run.queue_no and starts_with(s.name, 'credentials.')) then
+    perform orbit_private.refuse('OR001', 'a secret variable is called credentials.…', '', 'Credentials are given by their names: credentials: ["github"].');
+  end if;
+  if coalesce(p_names, 'null') = 'null' then
+    return;
+  end if;
+  if jsonb_typeof(p_names) <> 'array' or jsonb_path_exists(p_names, 'strict $[*] ? (@.type() != "string")') then
+    perform orbit_private.refuse('OR001', 'credentials is no list of names', '', 'Write credentials: ["github"].');
+  end if;
+  v_trusted := orbit_private.caller_is_trusted();
+  for v_name in select distinct n from jsonb_array_elements_text(p_names) n order by n loop
+    update orbit.api_credentials c set last_used_at = p_now
+      where c.organization_id = p_run.organization_id and c.name = v_name
+        and (c.user_id = (select auth.uid()) or (c.user_id is null and (select auth.uid()) is null and v_trusted)) returning * into v_credential;
+    if not found then
+      perform orbit_private.refuse('OR002', format('no credential %s of your own', left(v_name, 100)), '', 'Save it first: orbit credential add. Those of other people are theirs alone.');
+    elsif v_credential.expires_at <= p_now then
+      perform orbit_private.refuse('OR004', format('the credential %s has expired', v_name),
+        format('at %s', to_char(v_credential.expires_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), format('Save a new one in its place: orbit credential add %s', v_name));
+    elsif v_credential.secret_id is null then
+      perform orbit_private.refuse('OR004', format('the credential %s has no secret', v_name), '', format('Save one: orbit credential add %s', v_name));
+    end if;
+    insert into orbit_private.run_secret (queue_no, name, sealed, place, fields)
+      select p_run.queue_no, 'credentials.' || v_name, s.sealed, s.place, orbit_private.credential_fields(v_credential)
+        from orbit_private.secret s where s.id = v_credential.secret_id;
+  end loop;
+end $$;
+comment on function orbit_private.give_credentials is 'Copies credentials of the caller''s own to a run, by their names: OR002 for what is not theirs, OR004 for what has expired or has no secret.';
+
 create function orbit.list_credentials(p_request jsonb default '{}')
 returns jsonb language plpgsql stable set search_path = '' as $$
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization']);
   return (select coalesce(jsonb_agg(jsonb_build_object('credential_id', c.id, 'name', c.name, 'credential_type', c.credential_type, 'description', c.description,
       'username', c.username, 'header_name', c.header_name, 'token_url', c.token_url, 'client_id', c.client_id, 'scopes', c.scopes, 'has_secret', c.secret_id is not null,
+      'fields', array(select f from jsonb_object_keys(orbit_private.credential_fields(c)) f order by f),
       'expires_at', c.expires_at, 'is_expired', coalesce(c.expires_at <= now(), false), 'last_used_at', c.last_used_at, 'updated_at', c.updated_at) order by c.name, c.id), '[]')
     from orbit.api_credentials c where c.user_id is not distinct from (select auth.uid())
       and (p_request ->> 'organization' is null or c.organization_id = orbit_private.organization_of(p_request)));
 end $$;
-comment on function orbit.list_credentials is 'One''s own credentials, without their secrets: {organization?}. Where nobody is signed in, those of the installation.';
+comment on function orbit.list_credentials is 'One''s own credentials, without their secrets: {organization?}; `fields` are what templates say after credentials.<name>. Where nobody is signed in, those of the installation.';
 
 -- Definer: as save_credential.
 create function orbit_private.delete_credential(p_request jsonb)

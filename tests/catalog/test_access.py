@@ -147,14 +147,19 @@ async def test_nothing_is_executable_by_everybody(queue: Queue) -> None:
 
 
 async def test_clients_write_no_table(queue: Queue) -> None:
-    """What they may write, they write through functions; but for their own preferences, a row of nobody else's, and what admins
-    keep of environments (which rows and columns: tests/variables)."""
+    """What they may write, they write through functions; but for their own preferences and credentials, rows of nobody else's, and
+    what admins keep of environments (which rows and columns: tests/variables)."""
     granted = await queue.connection.fetch(
         f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in {SCHEMAS}"
         " and c.relkind in ('r', 'p', 'v', 'm')"
         " and has_table_privilege('authenticated', c.oid, 'insert, update, delete, truncate')"
     )
-    assert {row["relname"] for row in granted} == {"user_preferences", "environments", "environment_variables"}
+    assert {row["relname"] for row in granted} == {
+        "user_preferences",
+        "api_credentials",
+        "environments",
+        "environment_variables",
+    }
 
 
 REQUESTS: dict[str, dict[str, Any]] = {

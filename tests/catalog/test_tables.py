@@ -44,10 +44,7 @@ NO_INDEX: dict[str, str] = {}
 """Foreign keys without an index that leads with their columns, and why."""
 
 
-_UNWRITTEN = {"api_credentials": pytest.mark.xfail(strict=True, reason="no migration makes it yet")}
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=_UNWRITTEN.get(name, ())) for name in CORE + EXTENSION])
+@pytest.mark.parametrize("name", CORE + EXTENSION)
 async def test_the_tables_are_there(connection: asyncpg.Connection[Any], name: str) -> None:
     row = await connection.fetchrow(
         "select c.relkind::text as kind, c.relrowsecurity, exists (select from pg_policy p where p.polrelid = c.oid) as policy,"

@@ -66,6 +66,7 @@ WRITE: dict[str, dict[str, str]] = {
     "environments": dict.fromkeys(("insert", "update", "delete"), "admin"),
     "environment_variables": dict.fromkeys(("insert", "update", "delete"), "admin"),
     "user_preferences": dict.fromkeys(("insert", "update", "delete"), "self"),
+    "api_credentials": dict.fromkeys(("insert", "update", "delete"), "self"),
 }
 
 

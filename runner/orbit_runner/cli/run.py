@@ -38,7 +38,7 @@ from orbit_runner.worker.loop import Worker
 from orbit_runner.worker.run_state import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from orbit_context.models.runs import Run
     from orbit_context.suite.document import EnvironmentDocument
@@ -57,6 +57,7 @@ class RunOptions:
     file: Path
     environment: str | None = None
     variables: Sequence[str] = ()
+    credentials: Sequence[str] = ()
     tags: Sequence[str] = ()
     expression: str | None = None
     concurrency: int | None = None
@@ -83,7 +84,13 @@ def run(options: RunOptions) -> Exit:
     if saved is not None:
         target = target or find_database()  # a name: the database knows what it stands for
         found = asyncio.run(fetch_names(target, options.file, saved))
-    load = partial(load_suite, options.file, fixtures=fixtures)
+    credentials: Mapping[str, Collection[str]] = {}
+    if options.credentials:
+        from orbit_runner.cli.credentials import fetch_credentials
+
+        target = target or find_database()
+        credentials = asyncio.run(fetch_credentials(target, options.credentials))
+    load = partial(load_suite, options.file, fixtures=fixtures, credentials=credentials)
     try:
         suite = load(
             environment=found.environment if found else environment,
@@ -189,6 +196,7 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             defaults=prepared.defaults or None,
             templates=prepared.templates or None,
             secrets=sealed,
+            credentials=list(options.credentials) or None,
             environment_id=environment_id and str(environment_id),
             selection=_selection(options, prepared.selected),
             concurrency=concurrency,
@@ -199,18 +207,24 @@ async def _run(prepared: _Prepared, target: DatabaseTarget) -> Exit:
             base_dir=str(suite.base_dir.resolve()),
         )
         sealer = sealer or find_sealer(target)  # secrets of the database may come with any test
-        state = RunState(
-            queue_no=run.queue_no,
-            run_id=run_id,
-            created_at=run.created_at.isoformat(),
-            suite=suite,
-            variables=prepared.variables.values | {f"env.{k}": v for k, v in prepared.variables.environment.items()},
-            secrets=list(secrets),
-            defaults=prepared.defaults,
-            templates=prepared.templates,
-            variables_version=run.variables_version,
-            variable_names=run.variable_names,
-            sealer=sealer,
+        # With credentials, the worker loads the run as any other does: they are released to who holds the tests that use them.
+        state = (
+            None
+            if options.credentials
+            else RunState(
+                queue_no=run.queue_no,
+                run_id=run_id,
+                created_at=run.created_at.isoformat(),
+                suite=suite,
+                variables=prepared.variables.values
+                | {f"env.{k}": v for k, v in prepared.variables.environment.items()},
+                secrets=list(secrets),
+                defaults=prepared.defaults,
+                templates=prepared.templates,
+                variables_version=run.variables_version,
+                variable_names=run.variable_names,
+                sealer=sealer,
+            )
         )
         await _execute(
             orbit,

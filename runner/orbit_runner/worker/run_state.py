@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RunState"]
 
 _OWN = "env."
+_CREDENTIALS = "credentials."
 _STALE_SECONDS = 0.9
 """For so long after the database was asked it is not asked again: what begins a second after a change sees it."""
 
@@ -79,6 +80,7 @@ class RunState:
         self.shared: dict[str, Any] = {}
         self.captured: dict[str, dict[str, Any]] = {}
         self._run = {"id": run_id, "started_at": created_at}
+        self.credentials: dict[str, Mapping[str, Any]] = {}
         self._sealer = sealer
         self._unopened = set(unopened)
         self._uses = uses
@@ -93,6 +95,7 @@ class RunState:
         """From the answer of orbit_runner.load_run. Raises SecretKeyError where a captured secret cannot be opened."""
         variables, secrets = loaded["variables"], loaded["secrets"]
         names = {*variables, *secrets, *loaded["templates"], *loaded["variable_names"]}
+        names = {name for name in names if not name.startswith(_CREDENTIALS)}
         document = document_from_json(loaded["document"])
         if loaded["base_dir"] is None:
             refuse_files(document)
@@ -121,7 +124,7 @@ class RunState:
         return state
 
     def missing_secrets(self, positions: Iterable[int]) -> set[str]:
-        """The secret variables that these tests use and that have not been opened yet."""
+        """The secret variables and credentials that these tests use and that have not been opened yet."""
         missing: set[str] = set()
         for position in positions if self._unopened else ():
             uses = self._uses[position] if self._uses is not None else None
@@ -138,8 +141,12 @@ class RunState:
                 continue
             value = secret.value if secret.sealed is None else self._open(secret.name, secret.sealed, secret.place)
             self.redactor.add(value, name=secret.name)  # before anything can use it
-            (self._own if secret.name.startswith(_OWN) else self._sent)[secret.name.removeprefix(_OWN)] = value
             self._unopened.discard(secret.name)
+            if secret.name.startswith(_CREDENTIALS):
+                given = {name: value if field is None else field for name, field in (secret.fields or {}).items()}
+                self.credentials = self.credentials | {secret.name.removeprefix(_CREDENTIALS): given}
+                continue
+            (self._own if secret.name.startswith(_OWN) else self._sent)[secret.name.removeprefix(_OWN)] = value
         self._merge()
 
     def knows_variables(self, position: int) -> bool:
@@ -204,7 +211,7 @@ class RunState:
             self._sent,
             defaults=self._defaults,
             templates=self._templates,
-            unopened=[name for name in self._unopened if not name.startswith(_OWN)],
+            unopened=[name for name in self._unopened if not name.startswith((_OWN, _CREDENTIALS))],
             database=database,
             own=self._of_environment,
             seed=self.run_id,
@@ -226,6 +233,7 @@ class RunState:
             shared_variables=self.shared,
             vars=variables,
             env=environment,
+            credentials=self.credentials,
             row=test.row or {},
             run=self._run,
             test={"key": key, "attempt": attempt},
