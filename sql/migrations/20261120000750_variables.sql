@@ -88,7 +88,7 @@ begin
         where (v_every is null or v.name = any (v_every)) and v.name <> all (v_names)));
   v_ids := array(select k.key_id from orbit_private.secret_keys(v_key) k);
   with base as (
-    select r.name, r.value, r.secret_id, r.scope, null::int as position, r.scope = 'environment' as own from orbit_private.resolved_variables(v_place, v_names) r),
+    select r.name, r.value, r.secret_id, r.scope, null::int as position, r.scope = 'environment' as own from orbit_private.resolved_variables(v_place, v_names) r where r.place = 1),
   chosen as (
     select * from base b where b.name <> all (v_given) or b.own
     union all  -- the environment's own, said as env.x, where something else goes before it
@@ -100,7 +100,7 @@ begin
       cross join lateral (select array_agg(d.name) as names from orbit.variable_definitions d
         where d.scope = 'test' and d.scope_id = t.id and d.name <> all (v_given) and (v_names is null or d.name = any (v_names))) d
       cross join lateral orbit_private.resolved_variables(orbit_private.place_of_run(v_run, t.id), d.names) r
-      where d.names is not null)
+      where d.names is not null and r.place = 1)
   select coalesce(jsonb_agg(jsonb_build_object('name', c.name, 'value', case when o.here then orbit_private.open_pgp(s.sealed, s.place, v_key) else c.value end,
            'secret', c.secret_id is not null, 'sealed', case when not o.here then s.sealed end, 'place', s.place, 'hidden', c.scope is null or c.name = any (v_given),
            'own', c.own, 'position', c.position)), '[]'),
