@@ -89,7 +89,9 @@ async def test_a_member_of_another_organisation_sees_no_row_of_any_table_or_view
     queue: Queue, run: dict[str, Any]
 ) -> None:
     own = {"orbit.users": 1, "orbit.organizations": 1, "orbit.organization_members": 1, "orbit.audit_log": 2}
-    tables = [(schema, name) for schema, name in await relations(queue.connection) if name != "actions"]  # for all
+    tables = [
+        (schema, name) for schema, name in await relations(queue.connection) if name not in ("actions", "limits")
+    ]  # for all
     async with acting_as(queue.connection, "authenticated", EVE):
         for schema, name in tables:
             relation = f"{schema}.{name}"
@@ -102,7 +104,7 @@ async def test_a_member_of_another_organisation_sees_no_row_of_any_table_or_view
                 assert schema == "orbit"
     filled = {row["relname"] for row in await queue.connection.fetch(
         "select relname from pg_stat_user_tables where schemaname = 'orbit'")}  # fmt: skip
-    not_hers = {"actions", "audit_log"}  # left out above; of admins
+    not_hers = {"actions", "limits", "audit_log"}  # left out above; of admins
     views = {"test_execution_context", "test_results", "test_result_details"}
     assert seen >= (filled | views) - not_hers - await empty(queue)
 
@@ -147,8 +149,8 @@ async def test_nothing_is_executable_by_everybody(queue: Queue) -> None:
 
 
 async def test_clients_write_no_table(queue: Queue) -> None:
-    """What they may write, they write through functions; but for their own preferences and credentials, rows of nobody else's, and
-    what admins keep of environments (which rows and columns: tests/variables)."""
+    """What they may write, they write through functions; but for their own preferences and credentials, rows of nobody else's,
+    and what admins keep of environments (which rows and columns: tests/variables)."""
     granted = await queue.connection.fetch(
         f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in {SCHEMAS}"
         " and c.relkind in ('r', 'p', 'v', 'm')"
