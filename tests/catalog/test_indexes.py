@@ -66,6 +66,8 @@ insert into orbit.organization_members (organization_id, user_id, role)
     from generate_series(0, 999) n join orbit.organizations o on o.slug = 'o' || 1 + n % 300;
 insert into orbit.organization_members (organization_id, user_id, role)
   select o.id, md5('u0')::uuid, 'viewer' from orbit.organizations o where o.slug in ('o1', 'o2', 'o3');
+insert into orbit.api_credentials (organization_id, user_id, name, credential_type)
+  select m.organization_id, m.user_id, 'c' || n, 'bearer' from orbit.organization_members m, generate_series(1, 5) n;
 set session_replication_role = origin;
 """
 
@@ -88,6 +90,8 @@ QUESTIONS: dict[str, str] = {
     "idx_test_cases_enabled": """select orbit.list_tests('{"project": "default", "suite": "s1", "enabled": false}')""",
     "idx_test_runs_lookup": """select orbit.list_runs('{"project": "default", "status": "failed"}')""",
     "idx_api_endpoints_tags": """select orbit.list_endpoints('{"tags": ["rare"]}')""",
+    "idx_api_credentials_user_id":
+        "select * from orbit.api_credentials where user_id = md5('u7')::uuid",  # what its policy asks
     "idx_test_data_fixtures_tags": """select orbit.list_fixtures('{"tags": ["rare"]}')""",
 }  # fmt: skip
 """The index, and what is asked. A deletion asks for what refers to the row, and the suite's tests by their suite."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from support.queue import suite
 from support.tenants import Tenants
 
 from orbit_context.seal import Sealer, generate_key
@@ -92,3 +93,91 @@ async def test_the_audit_log_tells_of_it_without_the_secret(tenants: Tenants) ->
     assert [row["action"] for row in rows] == ["credential.create"]
     assert CANARY not in str(rows)
     assert "orbit.seal" not in str(rows)
+
+
+async def test_people_write_their_own_rows_and_never_the_secret(tenants: Tenants) -> None:
+    await tenants.organization("evil", owner="mallory")
+    await saved(tenants)
+    connection = tenants.connection
+    make = "insert into orbit.api_credentials (organization_id, name, credential_type) select $1, 'direct', 'bearer'"
+    acme = await connection.fetchval("select id from orbit.organizations where slug = 'acme'")
+    async with tenants.acting("ed"):
+        assert await connection.execute(make, acme) == "INSERT 0 1"
+        assert (
+            await connection.execute("update orbit.api_credentials set description = 'x', expires_at = null")
+            == "UPDATE 2"
+        )
+        own = {row["name"]: row["has_secret"] for row in await tenants.call("list_credentials", {})}
+        assert own == {"direct": False, "shop": True}
+        assert await connection.execute("delete from orbit.api_credentials") == "DELETE 2"
+        await connection.execute("reset role")
+        assert await connection.fetchval("select count(*) from orbit_private.secret") == 0
+    for statement in (
+        "update orbit.api_credentials set secret_id = null",
+        "update orbit.api_credentials set name = 'y'",
+        "update orbit.api_credentials set credential_type = 'basic'",
+        "update orbit.api_credentials set user_id = gen_random_uuid()",
+        "update orbit.api_credentials set last_used_at = null",
+        "insert into orbit.api_credentials (name, credential_type, secret_id) values ('y', 'bearer', null)",
+    ):
+        async with tenants.acting("ed"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    for person in ("olga", "adam", "mallory"):
+        async with tenants.acting(person):
+            assert await connection.execute("update orbit.api_credentials set description = 'mine'") == "UPDATE 0"
+            assert await connection.execute("delete from orbit.api_credentials") == "DELETE 0"
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(
+                    "insert into orbit.api_credentials (organization_id, user_id, name, credential_type)"
+                    " values ($1, $2, 'y', 'bearer')",
+                    acme,
+                    Tenants.id("ed"),
+                )
+    async with tenants.acting("mallory"):  # of an organisation that is not theirs
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(make, acme)
+
+
+async def test_nobody_is_told_the_secret_of_a_credential_by_its_id(tenants: Tenants) -> None:
+    await saved(tenants)
+    secret_id = await tenants.connection.fetchval("select secret_id::text from orbit.api_credentials")
+    for person in ("olga", "adam", "ed"):
+        assert await tenants.refused(person, "read_secret", {"id": secret_id}) == "OR002"
+        async with tenants.acting(person):
+            assert await tenants.call("list_secrets", {}) == []
+
+
+@pytest.mark.parametrize("person", ["olga", "adam", "eve"])
+async def test_a_run_is_given_credentials_of_whoever_starts_it_alone(tenants: Tenants, person: str) -> None:
+    await tenants.member("acme", "eve", "editor")
+    await tenants.project("acme")
+    await saved(tenants)
+    await tenants.call_as("ed", "save_suite", suite({"a": []}))
+    start = {"suite": "suite", "credentials": ["shop"]}
+    assert await tenants.refused(person, "start_run", start) == "OR002"
+    run = await tenants.call_as("ed", "start_run", start)
+    count = "select count(*) from orbit_private.run_secret where name = 'credentials.shop'"
+    assert await tenants.connection.fetchval(count) == 1
+    async with tenants.acting(person):
+        told = str(await tenants.call("get_run", {"run_id": run["id"]}))
+        told += str(await tenants.call("get_context", {"run_id": run["id"]}))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await tenants.connection.fetch("select * from orbit_private.run_secret")
+    assert "orbit.seal" not in told
+
+
+async def test_a_credential_of_the_installation_is_nobodys_who_signs_in(tenants: Tenants) -> None:
+    await tenants.project("acme")
+    await tenants.call_as("ed", "save_suite", suite({"a": []}))
+    place = "credential:acme:shop"
+    secret = Sealer(generate_key()).seal(CANARY, place)
+    made = await tenants.call(
+        "save_credential", {"name": "shop", "type": "bearer", "secret": secret, "organization": "acme"}
+    )
+    assert made["place"] == place
+    start = {"suite": "suite", "organization": "acme", "credentials": ["shop"]}
+    for person in ("olga", "ed"):
+        assert await tenants.refused(person, "start_run", start) == "OR002"
+        assert await tenants.refused(person, "delete_credential", {"name": "shop"}) == "OR002"
+    await tenants.call("start_run", start)

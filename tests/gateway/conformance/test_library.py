@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from support.queue import suite
 
-from orbit_context.errors import ConflictError, InvalidRequestError, NotAllowedError, NotFoundError
+from orbit_context.errors import ConflictError, InvalidRequestError, NotAllowedError, NotFoundError, SecretKeyError
+from orbit_context.seal import Sealer, generate_key
 
 if TYPE_CHECKING:
     from support.gateways import Gateways, Teller
 
+KEY = generate_key()
 ROWS = [{"id": 1, "name": "Ü"}, {"id": 2, "name": None}]
 
 
@@ -103,3 +105,25 @@ async def test_a_viewer_writes_nothing_of_the_project(gateways: Gateways) -> Non
     assert isinstance(await someone.refused("save_fixture", name="x", rows=ROWS), NotAllowedError)
     refused = await someone.refused("save_report_template", name="x", kind="md", source="x")
     assert isinstance(refused, NotAllowedError)
+
+
+async def test_credentials(gateways: Gateways) -> None:
+    async def story(me: Teller) -> None:
+        sealed = Sealer(KEY).seal("tok", f"credential:{me.account.id}:shop")
+        saved = await me.gateway.call("save_credential", {"name": "shop", "type": "bearer", "secret": sealed})
+        assert saved["place"] == f"credential:{me.account.id}:shop"
+        (listed,) = await me.call("list_credentials")
+        assert (listed["name"], listed["fields"], listed["has_secret"]) == ("shop", ["token"], True)
+        await me.call("save_suite", **suite({"a": []}))
+        await me.call("start_run", suite="suite", credentials=["shop"])
+        (used,) = await me.call("list_credentials")
+        assert used["last_used_at"] is not None
+        assert isinstance(await me.refused("start_run", suite="suite", credentials=["other"]), NotFoundError)
+        assert isinstance(
+            await me.refused("save_credential", name="x", type="basic", secret=sealed), InvalidRequestError
+        )
+        assert isinstance(await me.refused("save_credential", name="x", type="bearer", secret="clear"), SecretKeyError)
+        await me.call("delete_credential", name="shop")
+        assert isinstance(await me.refused("delete_credential", name="shop"), NotFoundError)
+
+    await gateways.tell(story, role="editor")
