@@ -255,6 +255,15 @@ create function orbit.whoami(p_request jsonb default '{}')
 returns jsonb language sql set search_path = '' as $$ select orbit_private.whoami(p_request) $$;
 comment on function orbit.whoami is 'Who asks: {} → {user: {id, email, name} | null, is_administrative, organizations: [{slug, name, role, business_units: [{slug, name, role}]}]}. OR003 where the token outlived its account.';
 
+create function orbit_private.refuse_default(p_slug text)
+returns void language plpgsql stable set search_path = '' as $$
+begin
+  if p_slug = 'default' and not orbit_private.caller_is_trusted() then
+    perform orbit_private.refuse('OR003', 'an organisation of the name default is made by administrative roles only', '', 'Give another slug.');
+  end if;
+end $$;
+comment on function orbit_private.refuse_default is 'OR003 for whoever takes the name under which administrative roles save what they name no organisation for, and so would be given it.';
+
 -- Definer: whoever makes an organisation is not yet allowed anything in it.
 create function orbit_private.create_organization(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
@@ -266,6 +275,7 @@ begin
   if v_me.id is null and not orbit_private.caller_is_trusted() then
     perform orbit_private.refuse('OR003', 'making an organisation takes a signed-in account');
   end if;
+  perform orbit_private.refuse_default(v_slug);
   insert into orbit.organizations (slug, name, created_by) values (v_slug, v_name, v_me.id) on conflict (slug) do nothing returning id into v_id;
   if v_id is null then
     perform orbit_private.refuse('OR004', format('there is an organisation %s already', v_slug), '', 'Give another slug.');
@@ -298,6 +308,9 @@ begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'name', 'slug']);
   v_id := orbit_private.organization_of(p_request);
   perform orbit_private.require('organization.write', 'organization', v_id);
+  if not exists (select from orbit.organizations o where o.slug = p_request ->> 'slug' and o.id = v_id) then
+    perform orbit_private.refuse_default(p_request ->> 'slug');
+  end if;
   if exists (select from orbit.organizations o where o.slug = p_request ->> 'slug' and o.id <> v_id) then
     perform orbit_private.refuse('OR004', format('there is an organisation %s already', p_request ->> 'slug'), '', 'Give another slug.');
   end if;
@@ -636,7 +649,7 @@ begin
   v_new := nullif(p_request ->> 'slug', '');
   v_organization_id := orbit_private.organization_of(p_request);
   select * into v_unit from orbit.business_units u where u.organization_id = v_organization_id and u.slug = v_slug for no key update;
-  if not found then
+  if not found or not orbit_private.sees('business_unit', v_unit.id) then  -- hidden, it is to the caller as if it were not there
     perform orbit_private.require('business_unit.create', 'organization', v_organization_id);
     insert into orbit.business_units (organization_id, slug, name, description)
       values (v_organization_id, coalesce(v_new, v_slug), coalesce(nullif(trim(p_request ->> 'name'), ''), p_request ->> 'business_unit'), p_request ->> 'description')
@@ -778,6 +791,7 @@ create function orbit_private.save_project(p_request jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   v_organization_id uuid; v_slug text; v_new text; v_project orbit.projects; v_unit orbit.business_units; v_made boolean := false; v_moves boolean;
+  v_new_one boolean;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name', 'slug', 'business_unit']);
   v_slug := orbit_private.slug(orbit_private.required(p_request, 'project'));
@@ -791,8 +805,10 @@ begin
     end if;
   end if;
   select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = v_slug for no key update;
-  v_moves := v_project.id is null or p_request ? 'business_unit' and v_project.business_unit_id is distinct from v_unit.id;
-  if v_project.id is not null then
+  -- One that is hidden is to the caller as if it were not there: whoever may make none hears nothing of its name.
+  v_new_one := not found or not orbit_private.sees('project', v_project.id);
+  v_moves := v_new_one or p_request ? 'business_unit' and v_project.business_unit_id is distinct from v_unit.id;
+  if not v_new_one then
     perform orbit_private.require('project.write', 'project', v_project.id);
   end if;
   -- Moving one takes the right to make one where it goes.
@@ -801,7 +817,7 @@ begin
   elsif v_moves then
     perform orbit_private.require('project.create', 'organization', v_organization_id);
   end if;
-  if v_project.id is null then
+  if v_new_one then
     insert into orbit.projects (organization_id, business_unit_id, slug, name)
       values (v_organization_id, v_unit.id, coalesce(v_new, v_slug), coalesce(nullif(trim(p_request ->> 'name'), ''), p_request ->> 'project')) returning * into v_project;
     v_made := true;

@@ -193,7 +193,7 @@ begin
   end if;
   v_organization_id := orbit_private.organization_of(p_request);
   select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = orbit_private.slug(v_name);
-  if not found then
+  if not found or not orbit_private.sees('project', v_project.id) then  -- hidden, it is to the caller as if it were not there
     perform orbit_private.require('project.create', 'organization', v_organization_id);
     insert into orbit.projects (organization_id, slug, name) values (v_organization_id, orbit_private.slug(v_name), v_name)
       on conflict (organization_id, slug) do nothing;

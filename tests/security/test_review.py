@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from orbit_runner.worker import RunState
 from support.tenants import Tenants
@@ -13,8 +14,6 @@ from orbit_context.errors import DefinitionError
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    import asyncpg
 
 SEALED = "orbit.seal.v1.AAAAAAAA." + "A" * 40
 
@@ -123,3 +122,73 @@ async def test_rotation_hands_nobody_another_persons_credential(acme: Tenants) -
     assert await acme.refused("olga", "replace_secret", request) == "OR002"
     assert len((await acme.call("rotate_secrets", {"organization": "acme", "key_id": "BBBBBBBB"}))["sealed"]) == 1
     await acme.call("replace_secret", request)
+
+
+@pytest.mark.parametrize(
+    ("function", "there", "nowhere"),
+    [
+        ("save_business_unit", {"business_unit": "payments"}, {"business_unit": "elsewhere"}),
+        ("save_project", {"project": "checkout"}, {"project": "elsewhere"}),
+        ("save_fixture", {"project": "checkout"}, {"project": "elsewhere"}),
+    ],
+)
+async def test_who_may_make_none_cannot_tell_what_is_hidden_from_what_is_not_there(
+    acme: Tenants, function: str, there: dict[str, Any], nowhere: dict[str, Any]
+) -> None:
+    told = []
+    more = {"name": "x", "rows": [{"a": 1}]} if function == "save_fixture" else {}
+    for request in (there, nowhere):
+        async with acme.acting("vera"):
+            with pytest.raises(asyncpg.PostgresError) as refusal:
+                await acme.call(function, {**request, **more})
+        told.append((refusal.value.sqlstate, str(refusal.value), refusal.value.detail, refusal.value.hint))
+    assert told[0] == told[1]
+    assert told[0][0] == "OR003"
+
+
+async def test_a_hidden_projects_name_is_taken_and_the_project_untouched(acme: Tenants) -> None:
+    assert await acme.refused("ed", "save_project", {"project": "checkout", "name": "Mine"}) == "OR004"
+    assert await acme.refused("ed", "save_suite", suite() | {"project": "checkout"}) == "OR002"
+    assert (await acme.call_as("una", "save_project", {"project": "checkout", "name": "Ours"}))["created"] is False
+    assert (await acme.call_as("ed", "save_project", {"project": "new"}))["created"] is True
+
+
+async def test_nobody_takes_the_name_that_administrative_roles_save_under(acme: Tenants) -> None:
+    assert await acme.refused("eve", "create_organization", {"name": "Default"}) == "OR003"
+    assert await acme.refused("eve", "create_organization", {"name": "x", "slug": "default"}) == "OR003"
+    assert await acme.refused("eve", "update_organization", {"organization": "evil", "slug": "default"}) == "OR003"
+    await acme.call("save_suite", suite())
+    async with acme.acting("eve"):
+        assert await acme.connection.fetchval("select count(*) from orbit.test_suites") == 0
+    await acme.call("update_organization", {"organization": "default", "name": "Ours", "slug": "default"})
+
+
+async def test_what_becomes_a_secret_is_not_in_the_entry_that_says_so(acme: Tenants) -> None:
+    given = {"organization": "acme", "scope": "project", "project": "website"}
+    await acme.call("set_variables", {**given, "variables": [{"name": "p", "value": "in clear so far"}]})
+    await acme.call("set_variables", {**given, "variables": [{"name": "p", "value": SEALED, "secret": True}]})
+    await acme.call("set_variables", {**given, "variables": [{"name": "p", "value": "clear again", "secret": False}]})
+    entries = await acme.connection.fetch(
+        "select before::text || after::text as told from orbit.audit_log where action = 'variable.update'"
+    )
+    assert len(entries) == 2
+    for entry in entries:
+        assert "clear" not in entry["told"]
+        assert "(masked)" in entry["told"]
+
+
+async def test_no_worker_sets_the_clock_or_gives_up_those_that_live(acme: Tenants) -> None:
+    async def tick(arguments: str) -> str | None:
+        try:
+            async with acme.connection.transaction():
+                await acme.connection.execute("set local role orbit_runner")
+                await acme.connection.execute(f"select orbit_runner.tick({arguments})")
+        except asyncpg.PostgresError as error:
+            return error.sqlstate
+        return None
+
+    assert await tick("p_now => now() + interval '1 year'") == "OR003"
+    for lease in ("0", "-1 day", "0.5 seconds"):
+        assert await tick(f"'{lease}'") == "OR003"
+    assert await tick("") is None
+    assert await tick("'1 second'") is None
