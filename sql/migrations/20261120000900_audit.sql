@@ -466,7 +466,7 @@ begin
   end if;
   v_row := coalesce(v_new, v_old);
   -- What is a secret now, or was one, is in neither.
-  if 'true' in (v_old ->> 'is_secret', v_new ->> 'is_secret') then
+  if coalesce(v_old ->> 'secret_id', v_new ->> 'secret_id') is not null then
     v_masked := v_masked || array['value'];
   end if;
   select jsonb_object_agg(k.key, case when k.key = any (v_masked) and k.was <> 'null' then '"(masked)"' else orbit_private.audit_value(k.was, k.key = any (v_short)) end)
