@@ -142,7 +142,7 @@ end $$;
 comment on function orbit_private.me is 'The signed-in person; null without a token, OR003 where the token outlived its account.';
 
 -- Definer: as access_of.
-create function orbit_private.my_rank(p_resource_type text, p_resource_id uuid)
+create function orbit_private.my_rank(p_resource_type text, p_resource_id uuid, p_for_good boolean default false)
 returns int language plpgsql stable security definer set search_path = '' as $$
 begin
   if orbit_private.caller_is_trusted() then
@@ -150,21 +150,23 @@ begin
   end if;
   return coalesce((select max(x.rank) from orbit_private.access_of((select auth.uid()),
     case p_resource_type when 'organization' then 'organization.read' when 'business_unit' then 'business_unit.read' else 'project.read' end,
-    p_resource_type, p_resource_id) x where x.suffices), 0);
+    p_resource_type, p_resource_id) x where x.suffices and not (p_for_good and exists (
+      select from orbit.permission_assignments g where g.id = x.grant_id and g.expires_at is not null))), 0);
 end $$;
-comment on function orbit_private.my_rank is 'The rank of the caller''s highest role there; 0 without one, 4 for administrative roles.';
+comment on function orbit_private.my_rank is 'The rank of the caller''s highest role there; 0 without one, 4 for administrative roles. p_for_good: without grants that end.';
 
-create function orbit_private.refuse_beyond(p_role text, p_resource_type text, p_resource_id uuid)
+create function orbit_private.refuse_beyond(p_role text, p_resource_type text, p_resource_id uuid, p_for_good boolean default false)
 returns void language plpgsql stable set search_path = '' as $$
-declare v_rank int := orbit_private.my_rank(p_resource_type, p_resource_id);
+declare v_rank int := orbit_private.my_rank(p_resource_type, p_resource_id, p_for_good);
 begin
   if orbit_private.rank_of(p_role) > v_rank then
     perform orbit_private.refuse('OR003', format('only somebody who is %s there may give or take the role %s', p_role, p_role),
-      format('you are %s', coalesce((array['viewer', 'editor', 'admin', 'owner'])[v_rank], 'none of its members')),
+      format(case when p_for_good then 'you are, apart from grants that end, %s' else 'you are %s' end,
+        coalesce((array['viewer', 'editor', 'admin', 'owner'])[v_rank], 'none of its members')),
       'Nobody gives or takes more than they have: ask somebody who has it.');
   end if;
 end $$;
-comment on function orbit_private.refuse_beyond is 'OR003 unless the caller has at least this role there.';
+comment on function orbit_private.refuse_beyond is 'OR003 unless the caller has at least this role there. p_for_good: for memberships, which do not end; a grant that does gives none.';
 
 -- Definer: as access_of.
 create function orbit_private.could_give(p_user_id uuid, p_action text, p_resource_type text, p_resource_id uuid, p_role text)
@@ -362,7 +364,7 @@ begin
     perform orbit_private.refuse('OR002', format('%s is no member of the organisation any more', left(p_request ->> 'user', 200)));
   end if;
   perform orbit_private.refuse_beyond(v_old, 'organization', v_id);
-  perform orbit_private.refuse_beyond(v_role, 'organization', v_id);
+  perform orbit_private.refuse_beyond(v_role, 'organization', v_id, true);
   if v_old = 'owner' and v_role <> 'owner' then
     perform orbit_private.refuse_last_owner(v_id, v_user_id);
   end if;
@@ -502,12 +504,12 @@ begin
   end if;
   v_id := orbit_private.organization_of(p_request);
   perform orbit_private.require('member.write', 'organization', v_id);
-  perform orbit_private.refuse_beyond(v_role, 'organization', v_id);
+  perform orbit_private.refuse_beyond(v_role, 'organization', v_id, true);
   if p_request ->> 'business_unit' is not null then
     v_unit := orbit_private.business_unit_of(p_request || jsonb_build_object('organization', (select o.slug from orbit.organizations o where o.id = v_id)));
     v_unit_role := orbit_private.role_in(p_request, 'business_unit_role', array['viewer', 'editor', 'admin'], 'viewer');
     perform orbit_private.require('business_unit.write', 'business_unit', v_unit.id);
-    perform orbit_private.refuse_beyond(v_unit_role, 'business_unit', v_unit.id);
+    perform orbit_private.refuse_beyond(v_unit_role, 'business_unit', v_unit.id, true);
   elsif p_request ->> 'business_unit_role' is not null then
     perform orbit_private.refuse('OR001', 'business_unit_role without a business_unit');
   end if;
@@ -733,7 +735,7 @@ begin
   perform orbit_private.require('business_unit.write', 'business_unit', v_unit.id);
   select m.role into v_old from orbit.business_unit_members m where m.business_unit_id = v_unit.id and m.user_id = v_user_id;
   perform orbit_private.refuse_beyond(v_old, 'business_unit', v_unit.id);
-  perform orbit_private.refuse_beyond(v_role, 'business_unit', v_unit.id);
+  perform orbit_private.refuse_beyond(v_role, 'business_unit', v_unit.id, true);
   insert into orbit.business_unit_members as m (business_unit_id, organization_id, user_id, role) values (v_unit.id, v_unit.organization_id, v_user_id, v_role)
     on conflict (business_unit_id, user_id) do update set role = excluded.role where m.role <> excluded.role;
   return jsonb_build_object('user_id', v_user_id, 'role', v_role, 'changed', v_old is distinct from v_role);
@@ -759,6 +761,10 @@ begin
   v_self := v_user_id is not distinct from (select auth.uid());
   if not v_self then
     perform orbit_private.require('business_unit.write', 'business_unit', v_unit.id);
+  end if;
+  perform 1 from orbit.business_units u where u.id = v_unit.id for no key update;
+  if not v_self then
+    perform orbit_private.require('business_unit.write', 'business_unit', v_unit.id);  -- again: whoever held the lock may have taken it away
   end if;
   select m.role into v_old from orbit.business_unit_members m where m.business_unit_id = v_unit.id and m.user_id = v_user_id for update;
   if not found then
