@@ -472,6 +472,9 @@ returns jsonb language plpgsql security definer set search_path = '' as $$
 declare v_run orbit.test_runs := orbit_private.visible_run(p_request); v_done boolean;
 begin
   perform orbit_private.require('run.control', 'suite', v_run.suite_id);
+  if length(p_request ->> 'reason') > 1000 then  -- every test that does not run gets it as its own
+    perform orbit_private.refuse('OR001', 'reason is longer than 1,000 characters', format('it has %s', length(p_request ->> 'reason')));
+  end if;
   v_done := orbit_private.stop_run(v_run.queue_no, 'cancelled', coalesce(p_request ->> 'reason', 'cancelled'), clock_timestamp());
   if v_done then
     perform orbit_private.audit(v_run.organization_id, 'run.cancel', 'run', v_run.id::text, null, jsonb_build_object('reason', p_request ->> 'reason'));
@@ -482,7 +485,7 @@ comment on function orbit_private.cancel_run is 'See orbit.cancel_run.';
 
 create function orbit.cancel_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.cancel_run(p_request) $$;
-comment on function orbit.cancel_run is 'Cancels a run: {run_id, reason?}. What waits is cancelled at once, what runs as soon as its worker hears of it. Answers the run and `changed`; cancelling a finished run changes nothing.';
+comment on function orbit.cancel_run is 'Cancels a run: {run_id, reason? (up to 1,000 characters)}. What waits is cancelled at once, what runs as soon as its worker hears of it. Answers the run and `changed`; cancelling a finished run changes nothing.';
 
 -- The context --------------------------------------------------------------------------------------------------------------
 
