@@ -329,3 +329,40 @@ async def test_saving_an_environment_keeps_its_contract(acme: Acme) -> None:
     await acme.call("save_environment", project="shop", name="staging", variables=[{"name": "s", "value": "now clear"}])
     [left] = (await acme.call("get_environment", project="shop", name="staging"))["variables"]
     assert (left["value"], left["secret"]) == ("now clear", False)
+
+
+async def test_names_are_keys_of_the_index(acme: Acme) -> None:
+    for scope in SCOPES:
+        await acme.set(scope, [{"name": f"v{n}", "value": n} for n in range(400)])
+    await acme.connection.execute("analyze orbit.variable_definitions, orbit.environment_variables")
+    names = [f"v{n}" for n in range(5)]
+    asked = json.dumps({"organization": "acme", "names": names, **EVERYWHERE})
+    plans: list[dict[str, Any]] = []
+
+    def hear(_: object, message: Any) -> None:
+        if message.message.startswith("duration"):
+            plans.append(json.loads(message.message.partition("plan:\n")[2]))
+
+    await acme.connection.execute(
+        "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_analyze = on;"
+        " set auto_explain.log_format = json; set auto_explain.log_nested_statements = on; set auto_explain.log_level = notice"
+    )
+    acme.connection.add_log_listener(hear)
+    await acme.connection.fetchval("select orbit.resolve_variables($1::text::jsonb)", asked)
+    acme.connection.remove_log_listener(hear)
+
+    def below(plan: dict[str, Any]) -> list[dict[str, Any]]:
+        return [plan, *(node for child in plan.get("Plans", ()) for node in below(child))]
+
+    nodes = [node for plan in plans for node in below(plan["Plan"])]
+    tables = {"variable_definitions", "environment_variables"}
+    read = [node for node in nodes if node.get("Relation Name") in tables and node["Actual Loops"]]
+    # By the name too: what a filter had to throw away had been read.
+    assert {node["Relation Name"] for node in read} == tables
+    assert sum(node.get("Rows Removed by Filter", 0) for node in read) == 0
+    used = [
+        node["Index Cond"]
+        for node in nodes
+        if node["Actual Loops"] and node.get("Index Name", "").endswith("_name_key")
+    ]
+    assert len([condition for condition in used if "name = ANY" in condition]) == len(tables)
