@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CANARY = "tok-canary-9f31c7d2"
 PASSWORD = "pass-canary-51aa0e"
+SAID = "said-canary-77e1bd"
 USE = {"request": {"POST": "/echo", "body": "{{credentials.github.token}}"}, "expect": {"status": 200}}
 
 
@@ -58,6 +59,7 @@ async def test_a_run_is_given_credentials_and_keeps_them_to_itself(
     orbit: OrbitCommand, target: Target, database: Database
 ) -> None:
     await add(orbit, "github", CANARY)
+    await add(orbit, "quiet", SAID)
     await add(orbit, "shop", PASSWORD, "--type", "basic", "--username", "ada")
     await add(orbit, "keyed", PASSWORD, "--type", "api_key", "--header", "X-Key")
     tests = {
@@ -83,12 +85,23 @@ async def test_a_run_is_given_credentials_and_keeps_them_to_itself(
                 "body": "{{credentials.keyed.header}}",
             },
         },
+        # Where nothing but its origin tells that it is secret.
+        "said": {
+            "request": {"POST": "/echo", "body": "say {{credentials.quiet.token}}"},
+            "expect": {"status": 200, "body": "nothing of the kind"},
+        },
         "none": {"request": {"POST": "/echo", "body": "plain"}},
     }  # fmt: skip
     suite = orbit.suite(tests, base_url=target.url(""))
-    names = [word for name in ("github", "shop", "keyed") for word in ("--credential", name)]
+    names = [word for name in ("github", "quiet", "shop", "keyed") for word in ("--credential", name)]
     done = await orbit("run", suite, *names, "--json", "--report", "html=r.html", "--report", "json=r.json")
-    assert done.statuses() == {"token": "failed", "basic": "passed", "key": "passed", "none": "passed"}, done.stderr
+    assert done.statuses() == {
+        "token": "failed",
+        "basic": "passed",
+        "key": "passed",
+        "said": "failed",
+        "none": "passed",
+    }, done.stderr
     sent = {r.body: {name.lower(): value for name, value in r.headers} for r in target.requests}
     assert sent[f"say {CANARY}".encode()]["authorization"] == f"Bearer {CANARY}"
     basic = base64.b64encode(f"ada:{PASSWORD}".encode()).decode()
@@ -104,7 +117,7 @@ async def test_a_run_is_given_credentials_and_keeps_them_to_itself(
     reports = "".join((orbit.folder / name).read_text() for name in ("r.html", "r.json"))
     kept = await everything_in(database)
     assert "credentials.github" in kept
-    for secret in (CANARY, PASSWORD, basic):
+    for secret in (CANARY, PASSWORD, SAID, basic):
         for name, text in (("shown", shown), ("reports", reports), ("database", kept)):
             assert secret not in text, name
     listed = {one["name"]: one for one in (await orbit("credential", "list", "--json")).json}
