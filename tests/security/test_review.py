@@ -196,9 +196,8 @@ async def test_no_worker_sets_the_clock_or_gives_up_those_that_live(acme: Tenant
 
 async def test_what_ends_makes_nothing_that_does_not(acme: Tenants) -> None:
     """Memberships do not end: who is admin of a unit for an hour does not make themselves, or others, its admins for good."""
-    await acme.call("grant_permission", {
-        "organization": "acme", "user": "ed@example.com", "permission": "admin", "business_unit": "payments",
-        "expires_at": "2999-01-01T00:00:00Z"})  # fmt: skip
+    granted = {"organization": "acme", "user": "ed@example.com", "permission": "admin", "business_unit": "payments"}
+    await acme.call("grant_permission", {**granted, "expires_at": "2999-01-01T00:00:00Z"})
     for whom in ("me", "vera@example.com"):
         for role in ("admin", "viewer"):
             given = {"business_unit": "payments", "user": whom, "role": role}
@@ -206,16 +205,15 @@ async def test_what_ends_makes_nothing_that_does_not(acme: Tenants) -> None:
     async with acme.acting("ed"):  # what they were given for that hour, they do
         await acme.call("save_business_unit", {"business_unit": "payments", "description": "Theirs for an hour"})
         await acme.call("remove_unit_member", {"business_unit": "payments", "user": "una@example.com"})
-    assert (await acme.call_as("una", "set_unit_member", {"business_unit": "payments", "user": "ed@example.com", "role": "admin"}))["changed"]  # fmt: skip
+    lasting = {"business_unit": "payments", "user": "ed@example.com", "role": "admin"}
+    assert (await acme.call_as("una", "set_unit_member", lasting))["changed"]
 
 
 async def test_the_same_of_an_organisation(acme: Tenants) -> None:
-    await acme.call("grant_permission", {
-        "user": "vera@example.com", "permission": "admin", "resource_type": "system", "expires_at": "2999-01-01T00:00:00Z"})  # fmt: skip
-    assert (
-        await acme.refused("vera", "set_member_role", {"organization": "acme", "user": "me", "role": "admin"})
-        == "OR003"
-    )
+    granted = {"user": "vera@example.com", "permission": "admin", "resource_type": "system"}
+    await acme.call("grant_permission", {**granted, "expires_at": "2999-01-01T00:00:00Z"})
+    promoted = {"organization": "acme", "user": "me", "role": "admin"}
+    assert await acme.refused("vera", "set_member_role", promoted) == "OR003"
     given = {"organization": "acme", "email": "friend@example.com", "role": "admin"}
     assert await acme.refused("vera", "invite_member", given) == "OR003"
     assert (await acme.call_as("vera", "invite_member", given | {"role": "viewer"}))["role"] == "viewer"
