@@ -85,9 +85,9 @@ def slow(count: int, seconds: float) -> dict[str, Any]:
 async def test_what_a_killed_worker_held_is_run_again_and_its_reader_is_told(
     bench: Bench, workers: BriefWorkers, target: Target, orbit: OrbitCommand
 ) -> None:
-    run = await bench.start(slow(30, 0.15), base_url=target.url(""))
     doomed = await workers.start("doomed")
     await workers.start("heir")
+    run = await bench.start(slow(30, 0.15), base_url=target.url(""))
     await target.until(lambda: len(target.requests) > 12)
     doomed.kill()
     done = await bench.finished(run)
@@ -116,9 +116,9 @@ async def test_what_a_killed_worker_held_is_run_again_and_its_reader_is_told(
 async def test_a_worker_that_slept_through_its_lease_overwrites_nothing(
     bench: Bench, workers: BriefWorkers, target: Target
 ) -> None:
-    run = await bench.start(slow(30, 0.3), base_url=target.url(""))
     sleeper = await workers.start("sleeper")
     await workers.start("heir")
+    run = await bench.start(slow(30, 0.3), base_url=target.url(""))
     await target.until(lambda: len(target.requests) > 12)
     sleeper.send_signal(signal.SIGSTOP)
     async with bench.database.connect() as connection:
