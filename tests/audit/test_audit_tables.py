@@ -149,19 +149,19 @@ async def test_what_is_masked_or_was_a_secret_shows_only_that_it_changed(
     connection: asyncpg.Connection[Any], acme: UUID
 ) -> None:
     await connection.execute("""
-        create table orbit.things (id int primary key, organization_id uuid, token_hash text, value text, is_secret bool);
+        create table orbit.things (id int primary key, organization_id uuid, token_hash text, value text, secret_id text);
         select orbit_private.audited('orbit.things', 'thing', p_masked => '{token_hash}');
     """)
-    await connection.execute("insert into orbit.things values (1, $1, 'abc', 'hunter1', false)", acme)
+    await connection.execute("insert into orbit.things values (1, $1, 'abc', 'hunter1', null)", acme)
     await connection.execute("update orbit.things set token_hash = 'def'")
-    await connection.execute("update orbit.things set value = 'hunter2', is_secret = true")
-    await connection.execute("update orbit.things set value = 'hunter3', is_secret = false")
+    await connection.execute("update orbit.things set value = 'hunter2', secret_id = 's'")
+    await connection.execute("update orbit.things set value = 'hunter3', secret_id = null")
     await connection.execute("update orbit.things set token_hash = null")
     told = await entries(connection, "thing")
     assert told[0][2]["token_hash"] == "(masked)"
     assert told[1][1:] == ({"token_hash": "(masked)"}, {"token_hash": "(masked)"})
-    assert told[2][1:] == ({"value": "(masked)", "is_secret": False}, {"value": "(masked)", "is_secret": True})
-    assert told[3][1:] == ({"value": "(masked)", "is_secret": True}, {"value": "(masked)", "is_secret": False})
+    assert told[2][1:] == ({"value": "(masked)", "secret_id": None}, {"value": "(masked)", "secret_id": "s"})
+    assert told[3][1:] == ({"value": "(masked)", "secret_id": "s"}, {"value": "(masked)", "secret_id": None})
     assert told[4][1:] == ({"token_hash": "(masked)"}, {"token_hash": None})
     everything = json.dumps(told)
     assert "hunter2" not in everything

@@ -37,6 +37,7 @@ async def started(
 ) -> dict[str, Any]:
     """A run with secrets; `uses` by test, the others say nothing."""
     await queue.save({f"t{number}": [] for number in range(tests)})
+    await queue.connection.execute("update orbit.test_cases set uses = null")
     for key, names in (uses or {}).items():
         await queue.connection.execute("update orbit.test_cases set uses = $2 where key = $1", key, names)
     run_id = str(uuid4())
