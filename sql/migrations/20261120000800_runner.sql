@@ -24,20 +24,30 @@ end $$;
 comment on function orbit_runner.heartbeat is 'Renews the lease of all that the worker holds. alive is false where it was given up for lost: it must register anew, and what it held is another''s.';
 
 create function orbit_runner.load_run(p_queue_no bigint)
-returns jsonb language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object('run_id', r.id, 'queue_no', r.queue_no, 'created_at', r.created_at, 'version_id', r.version_id, 'base_dir', r.base_dir,
-    'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', r.variables, 'defaults', to_jsonb(r.defaults), 'templates', r.templates,
-    'secrets', coalesce(k.names, '[]'), 'uses', case when k.names is not null then (
-      select jsonb_agg(to_jsonb(c.uses) order by t.n) from unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id) end,
-    'context_version', coalesce(g.context_version, 0),
-    'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret))
-                           from orbit_private.context_entry c where c.queue_no = r.queue_no), '[]')) || orbit_private.run_variables(r)
-  from orbit.test_runs r join orbit.test_suites s on s.id = r.suite_id join orbit.projects p on p.id = r.project_id
-    join orbit.test_suite_versions v on v.id = r.version_id left join orbit.environments e on e.id = r.environment_id
-    left join orbit_private.run_progress g on g.queue_no = r.queue_no
-    cross join (select jsonb_agg(n.name order by n.name) as names from orbit_private.run_secret n where n.queue_no = p_queue_no) k
-  where r.queue_no = p_queue_no
-$$;
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
+-- What each test uses is asked for only where there are secrets: most runs have none, and need not wait for the plan.
+declare v_run orbit.test_runs; v_names jsonb; v_uses jsonb;
+begin
+  select * into v_run from orbit.test_runs r where r.queue_no = p_queue_no;
+  if not found then
+    return null;
+  end if;
+  select jsonb_agg(n.name order by n.name) into v_names from orbit_private.run_secret n where n.queue_no = p_queue_no;
+  if v_names is not null then
+    select jsonb_agg(to_jsonb(c.uses) order by t.n) into v_uses from orbit.test_suite_versions v
+      cross join unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id where v.id = v_run.version_id;
+  end if;
+  return (
+    select jsonb_build_object('run_id', v_run.id, 'queue_no', v_run.queue_no, 'created_at', v_run.created_at, 'version_id', v_run.version_id, 'base_dir', v_run.base_dir,
+      'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', v_run.variables, 'defaults', to_jsonb(v_run.defaults),
+      'templates', v_run.templates, 'secrets', coalesce(v_names, '[]'), 'uses', v_uses,
+      'context_version', coalesce((select g.context_version from orbit_private.run_progress g where g.queue_no = p_queue_no), 0),
+      'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret))
+                             from orbit_private.context_entry c where c.queue_no = p_queue_no), '[]'))
+    from orbit.test_suites s join orbit.projects p on p.id = v_run.project_id join orbit.test_suite_versions v on v.id = v_run.version_id
+      left join orbit.environments e on e.id = v_run.environment_id
+    where s.id = v_run.suite_id) || orbit_private.run_variables(v_run);
+end $$;
 comment on function orbit_runner.load_run is 'All that a worker needs to know of a run, once: its document, variables, and the context so far. Of secrets the names, and what each test uses (by position; null where there are no secrets): see open_secrets.';
 
 create function orbit_runner.open_secrets(p_worker bigint, p_jobs bigint[], p_keys text[] default '{}', p_lease interval default '10 seconds')
