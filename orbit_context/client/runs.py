@@ -6,6 +6,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
+from orbit_context.client.requests import given
 from orbit_context.gateway.patience import PATIENCE_SECONDS, patiently
 from orbit_context.models.runs import Result, Run, RunEvent
 
@@ -32,6 +33,7 @@ class Runs:
         suite: str | None = None,
         suite_id: UUID | str | None = None,
         project: str = "default",
+        organization: str | None = None,
         **options: Any,
     ) -> Run:
         """Starts a run of the suite's latest version and returns at once.
@@ -42,16 +44,21 @@ class Runs:
         credential has expired.
         """
         request = {key: value for key, value in options.items() if value is not None}
-        request |= {"suite_id": str(suite_id)} if suite_id else {"suite": suite, "project": project}
+        if suite_id:
+            request["suite_id"] = str(suite_id)
+        else:
+            request |= given(suite=suite, project=project, organization=organization)
         return Run.model_validate(await self._gateway.call("start_run", request))
 
     async def get(self, run_id: UUID | str) -> Run:
         """`run_id` may be the beginning of an id, or `last`. Raises NotFoundError."""
         return Run.model_validate(await self._gateway.call("get_run", {"run_id": str(run_id)}))
 
-    async def latest(self, *, project: str | None = None, status: str | None = None, limit: int = 20) -> list[Run]:
+    async def latest(
+        self, *, project: str | None = None, organization: str | None = None, status: str | None = None, limit: int = 20
+    ) -> list[Run]:
         """The newest runs first."""
-        request = {"project": project, "status": status, "limit": limit}
+        request = given(project=project, organization=organization, status=status, limit=limit)
         return [Run.model_validate(run) for run in await self._gateway.call("list_runs", request)]
 
     async def results(

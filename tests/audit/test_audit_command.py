@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from orbit_runner.cli.audit import moment
-from orbit_runner.cli.limits import limit_of
+from orbit_runner.cli.moments import ago, ahead
+from orbit_runner.cli.oversight.limits import limit_of
 
 from orbit_context.errors import DefinitionError
 
@@ -59,7 +59,8 @@ def test_what_is_no_limit(text: str) -> None:
 
 def test_times_as_they_are_written() -> None:
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    assert moment("90m", now) == datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
-    assert moment("2026-11-01T08:00+01:00", now) == datetime(2026, 11, 1, 7, tzinfo=UTC)
+    assert ago("90m", option="--since", now=now) == datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
+    assert ago("2026-11-01T08:00+01:00", option="--since", now=now) == datetime(2026, 11, 1, 7, tzinfo=UTC)
+    assert ahead("30d", option="--expires", now=now) == datetime(2026, 12, 21, 12, tzinfo=UTC)
     with pytest.raises(DefinitionError):
-        moment("yesterday", now)
+        ago("yesterday", option="--since", now=now)

@@ -227,15 +227,29 @@ def test_every_command_is_described() -> None:
     assert inner == {" ".join(path) for path, _ in LEAVES if len(path) > 2}
 
 
+COMMON = {words(row[0])[0]: words(row[1]) for row in COMMANDS.section("Common options").table("option").rows}
+
+
 @pytest.mark.parametrize("title", sorted({" ".join(path[:2]) for path, _ in LEAVES}))
 def test_every_option_is_described(title: str) -> None:
+    """In its command's section, or among those that return; there where it means more, too."""
     commands = {path[-1]: command for path, command in LEAVES if " ".join(path[:2]) == title}
     tables = [table for table in COMMANDS.section(title).tables if table.header[0] == "option"]
-    assert {word for table in tables for word in table.words()} == set().union(*map(spelt, commands.values()))
+    described = {word for table in tables for word in table.words()}
+    taken = set().union(*map(spelt, commands.values()))
+    assert described <= taken
+    assert taken - described <= set(COMMON)
     for table in tables:
         for row in table.rows if "of" in table.header else ():
             option = words(row[0])[0]
             assert set(words(row[1])) == {name for name, command in commands.items() if option in spelt(command)}
+
+
+def test_common_options_are_told_of_every_command_that_takes_them() -> None:
+    takes = {option: {" ".join(path) for path, command in LEAVES if option in spelt(command)} for option in COMMON}
+    assert takes.pop("--json") == {" ".join(path) for path, _ in LEAVES} - set(COMMON["--json"])
+    for option, paths in takes.items():
+        assert {" ".join(path.split()[:2]) for path in paths} == set(COMMON[option]), option
 
 
 @pytest.mark.parametrize("path", [path for path, _ in LEAVES], ids=" ".join)
@@ -257,7 +271,7 @@ LINES = [
     if line.startswith("$ ")
     for command in re.findall(
         r"(?:^\$ |[ /(])orbit ((?:db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
-        r"org|unit|project|access|fixture|template|search|prefs|credential)\b[^)]*)",
+        r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|limits|token|login|logout|whoami)\b[^)]*)",
         line,
     )
 ]

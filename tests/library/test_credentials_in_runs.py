@@ -146,7 +146,7 @@ async def test_a_credential_that_the_run_is_not_given_is_one_clear_error(orbit: 
 
 async def test_what_the_keyboard_may_get_wrong(orbit: OrbitCommand) -> None:
     for arguments, secret, message in (
-        (("x",), "", "no secret for x"),
+        (("x",), "", "no value for x"),
         (("x", "--expires", "soon"), CANARY, "is no time"),
         (("x", "--type", "basic"), CANARY, "basic_has_username"),
     ):
@@ -157,7 +157,7 @@ async def test_what_the_keyboard_may_get_wrong(orbit: OrbitCommand) -> None:
     assert (await orbit("credential", "rm", "x")).code == 4
     await add(orbit, "x", CANARY)
     assert (await orbit("credential", "rm", "x", "--json")).json == {"name": "x"}
-    assert (await orbit("credential", "list")).stdout == "no credential\n"
+    assert (await orbit("credential", "list")).stdout == "no credential; add one: orbit credential add NAME\n"
 
 
 async def test_a_worker_opens_what_the_run_was_given_at_its_start(

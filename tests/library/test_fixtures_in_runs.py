@@ -49,7 +49,7 @@ async def test_a_run_uses_a_data_set_and_says_which_version(
     ]
     listed = (await orbit("fixture", "list", "--tag", "people", "--json")).json
     assert [(one["name"], one["row_count"], one["tags"]) for one in listed] == [("users", 3, ["people"])]
-    assert (await orbit("fixture", "list", "--tag", "animals")).stdout.startswith("no fixture")
+    assert (await orbit("fixture", "list", "--tag", "animals")).stdout.startswith("no data set")
     shown = await orbit("fixture", "show", "users")
     assert shown.stdout == USERS + "9,Edsger\n"
 

@@ -30,25 +30,25 @@ async def fed(orbit: OrbitCommand, text: str, *arguments: str) -> tuple[int, str
 async def test_a_secret_through_its_life(orbit: OrbitCommand) -> None:
     environment = orbit.write("staging.yaml", "environment: staging\nvariables: {host: h}\n")
     assert (await orbit("env", "save", str(environment))).code == 0
-    code, out, err = await fed(orbit, f"{VALUE}\n", "secret", "set", "password", "--environment", "staging")
+    code, out, err = await fed(orbit, f"{VALUE}\n", "secret", "set", "password", "--env", "staging")
     assert (code, out) == (0, "set environment:staging:password\n"), err
     listed = await orbit("secret", "list")
     assert "environment:staging:password" in listed.stdout
     assert VALUE not in listed.stdout + (await orbit("secret", "list", "--json")).stdout
-    got = await orbit("secret", "get", "password", "--environment", "staging")
+    got = await orbit("secret", "get", "password", "--env", "staging")
     assert got.stdout == f"{VALUE}\n"
     new = generate_key()
     rotated = await orbit("secret", "rotate", ORBIT_SECRET_KEY=f"{new},{orbit.key}")
-    assert (rotated.code, rotated.stdout) == (0, "rotated 1 secrets\n")
-    refused = await orbit("secret", "get", "password", "--environment", "staging")
+    assert (rotated.code, rotated.stdout) == (0, "rotated 1 secret\n")
+    refused = await orbit("secret", "get", "password", "--env", "staging")
     assert refused.code == 4
     assert "a key that is not here" in refused.stderr
-    again = await orbit("secret", "get", "password", "--environment", "staging", "--json", ORBIT_SECRET_KEY=new)
+    again = await orbit("secret", "get", "password", "--env", "staging", "--json", ORBIT_SECRET_KEY=new)
     assert json.loads(again.stdout)["value"] == VALUE
     [row] = json.loads((await orbit("secret", "list", "--json")).stdout)
     assert row["key_id"] == Sealer(new).key_id
-    assert (await orbit("secret", "rm", "password", "--environment", "staging")).code == 0
-    assert (await orbit("secret", "list")).stdout == "There are no secrets.\n"
+    assert (await orbit("secret", "rm", "password", "--env", "staging")).code == 0
+    assert (await orbit("secret", "list")).stdout == "There are no secrets; set one: orbit secret set NAME\n"
 
 
 async def test_secrets_from_an_env_file(orbit: OrbitCommand) -> None:

@@ -81,7 +81,7 @@ async def test_names_that_only_the_database_has(orbit: OrbitCommand, database: D
 
 async def test_secrets_of_the_database_are_masked(orbit: OrbitCommand, database: Database, target: Target) -> None:
     secret = "canary-of-the-database-7f3a"
-    assert (await orbit("var", "set", f"api_key={secret}", "--secret", "--scope", "global")).code == 0
+    assert (await orbit("var", "set", f"api_key={secret}", "--secret", "--global")).code == 0
     assert (await orbit("var", "set", "header=Bearer {{api_key}}")).code == 0
     tests = {"a": {"request": {"GET": "/text?is={{header}}"}, "expect": {"status": 404}}}
     done = await orbit("run", orbit.suite(tests, base_url=target.url("")), "--json")
@@ -142,20 +142,20 @@ async def test_what_a_run_saves_is_what_its_tests_use(orbit: OrbitCommand, datab
 
 
 async def test_var_commands(orbit: OrbitCommand) -> None:
-    assert (await orbit("var", "set", "x=1", "y:=[1, 2]", "--scope", "project", "--priority", "3")).code == 0
-    assert (await orbit("var", "set", "x=0", "--scope", "global")).code == 0
+    assert (await orbit("var", "set", "x=1", "y:=[1, 2]", "--priority", "3")).code == 0
+    assert (await orbit("var", "set", "x=0", "--global")).code == 0
     resolved = await orbit("var", "resolve", "x", "--json")
     [x] = resolved.json["variables"]
     assert (x["value"], x["scope"], x["priority"], x["shadows"][0]["scope"]) == ("1", "project", 3, "global")
     assert "global" in (await orbit("var", "resolve")).stdout
     assert (await orbit("var", "get", "y")).stdout == "[1, 2]\n"
-    assert [row["name"] for row in (await orbit("var", "list", "--scope", "project", "--json")).json] == ["x", "y"]
+    assert [row["name"] for row in (await orbit("var", "list", "--project", "default", "--json")).json] == ["x", "y"]
     assert (await orbit("var", "rm", "y")).code == 0
     gone = await orbit("var", "get", "y")
     assert (gone.code, "no variable y" in gone.stderr) == (4, True)
     wrong = await orbit("var", "set", "1x=1")
     assert (wrong.code, "1x" in wrong.stderr) == (4, True)
-    nowhere = await orbit("var", "set", "x=1", "--scope", "environment", "--env", "moon")
+    nowhere = await orbit("var", "set", "x=1", "--env", "moon")
     assert (nowhere.code, "moon" in nowhere.stderr) == (4, True)
     await orbit(
         "env",

@@ -1,26 +1,22 @@
-"""Commands that ask the database something and print the answer."""
+"""The client of whoever is at the keyboard."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orbit_context.client import Orbit
 from orbit_context.gateway.postgres import PostgresGateway
-from orbit_runner.cli.exits import Exit
 from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
-from orbit_runner.report.wording import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable
 
     from orbit_context.gateway.supabase import SupabaseGateway
     from orbit_context.seal import Sealer
 
-__all__ = ["asking", "print_answer", "print_rows"]
+__all__ = ["asking"]
 
 _T = TypeVar("_T")
 
@@ -69,24 +65,3 @@ def _key_of_environment() -> Sealer | None:
 async def _ask_over(gateway: SupabaseGateway, ask: Callable[[Orbit], Awaitable[_T]], sealer: Sealer | None) -> _T:
     async with Orbit(gateway, sealer=sealer) as orbit:
         return await ask(orbit)
-
-
-def print_answer(answer: Any) -> Exit:
-    """The answer as one JSON document."""
-    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
-    return Exit.PASSED
-
-
-def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, nothing: str) -> Exit:
-    """The rows as a table of these columns, widths as the longest cell; `nothing` is said where there is none."""
-    if as_json:
-        return print_answer(list(rows))
-    if not rows:
-        sys.stdout.write(f"{nothing}\n")
-        return Exit.PASSED
-    cells = [[column.replace("_", " ") for column in columns]]
-    cells += [[visible("" if (value := row.get(column)) is None else str(value)) for column in columns] for row in rows]
-    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
-    for line in cells:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
-    return Exit.PASSED

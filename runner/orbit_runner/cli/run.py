@@ -27,9 +27,9 @@ from orbit_context.suite.data import named_fixtures
 from orbit_context.suite.load import load_environment, load_suite
 from orbit_context.suite.variables import ResolvedVariables, parse_overrides, resolve_at_start, resolve_variables
 from orbit_runner.cli.exits import Exit, of_run
-from orbit_runner.cli.names import DatabaseNames, fetch_names
 from orbit_runner.cli.project import ensure_schema, fetch_fixtures, find_database, find_sealer, has_database
-from orbit_runner.cli.selection import matching_tests
+from orbit_runner.cli.runs.names import DatabaseNames, fetch_names
+from orbit_runner.cli.runs.selection import matching_tests
 from orbit_runner.execute.suite import compile_suite
 from orbit_runner.live import LiveView
 from orbit_runner.report.write import parse_report, write_report
@@ -86,7 +86,7 @@ def run(options: RunOptions) -> Exit:
         found = asyncio.run(fetch_names(target, options.file, saved))
     credentials: Mapping[str, Collection[str]] = {}
     if options.credentials:
-        from orbit_runner.cli.credentials import fetch_credentials
+        from orbit_runner.cli.configuration.credentials import fetch_credentials
 
         target = target or find_database()
         credentials = asyncio.run(fetch_credentials(target, options.credentials))

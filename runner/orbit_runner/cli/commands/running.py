@@ -1,0 +1,96 @@
+"""`orbit run`, `orbit resume`, `orbit validate`, `orbit worker`: suites, and what executes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orbit_runner.cli import options
+
+__all__ = ["resume", "run", "validate", "worker"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", metavar="SUITE", type=_PATH)
+@click.option("--env", "environment", metavar="FILE|NAME", help="An environment file, or the name of a saved one.")
+@options.variables
+@click.option(
+    "--credential",
+    "credentials",
+    multiple=True,
+    metavar="NAME",
+    help="One of your own, for {{credentials.NAME.…}}. May be repeated.",
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="A,B", help="Tests with one of these tags; repeated: of each group."
+)
+@click.option("-k", "expression", metavar="EXPR", help="Tests by words of their names: cart and not coupon.")
+@options.concurrency
+@click.option("--fail-fast", is_flag=True, help="End at the first failure; clean-up still runs.")
+@click.option("--timeout", metavar="TIME", help="For the whole run: 90, 5m.")
+@options.reports
+@click.option("--quiet", "-q", is_flag=True, help="No line for tests that passed.")
+@options.as_json
+def run(timeout: str | None, **given: Any) -> int:
+    """Run a suite: every test with what it needs, as many at once as may be."""
+    from orbit_runner.cli.run import RunOptions
+    from orbit_runner.cli.run import run as run_suite
+
+    return run_suite(RunOptions(timeout=_seconds(timeout), **given))
+
+
+@click.command()
+@options.run_id
+@options.concurrency
+@options.reports
+@options.as_json
+def resume(run_id: str, **given: Any) -> int:
+    """Take up a run whose runner was lost: nothing is run twice that has its result."""
+    from orbit_runner.cli.run import resume as resume_run
+
+    return resume_run(run_id, **given)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=_PATH)
+@click.option("--env", "environment", metavar="FILE", type=_PATH, help="An environment file.")
+@options.variables
+@click.option("--list", "listing", is_flag=True, help="Name the tests, what they need, and their tags.")
+@options.as_json
+def validate(paths: tuple[Path, ...], **given: Any) -> int:
+    """Check suites, files or folders of them, without running them: names, expressions, dependencies, files."""
+    from orbit_runner.cli.runs.validate import validate as validate_suites
+
+    return validate_suites(paths, **given)
+
+
+@click.command()
+@click.option(
+    "--slots", type=options.COUNT, default=20, show_default=True, metavar="N", help="How many tests run at once."
+)
+@click.option("--name", metavar="NAME", help="How it is called in lists; host and process unless given.")
+def worker(slots: int, name: str | None) -> int:
+    """Serve the shared queue until told to stop; SIGTERM finishes what is running and takes nothing more."""
+    from orbit_runner.cli.runs.worker import serve
+
+    return serve(slots=slots, name=name)
+
+
+def _seconds(text: str | None) -> float | None:
+    """Of `--timeout`: a number is seconds."""
+    from orbit_context.errors import DefinitionError
+    from orbit_context.suite.units import parse_duration
+
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
+    except ValueError as error:
+        raise DefinitionError(str(error), field="--timeout") from None
+    if seconds <= 0:
+        raise DefinitionError("a run is given more than zero seconds", field="--timeout")
+    return seconds

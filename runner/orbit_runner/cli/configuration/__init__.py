@@ -1,0 +1,1 @@
+"""What tests are given: environments, variables, secrets, credentials."""

@@ -1,0 +1,1 @@
+"""Running suites, and what is known of their runs."""

@@ -1,0 +1,1 @@
+"""What Orbit stands on: the database, this machine, who is signed in."""

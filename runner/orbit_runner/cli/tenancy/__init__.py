@@ -1,0 +1,1 @@
+"""Who belongs where and may do what: organisations, business units, projects, grants."""
