@@ -224,10 +224,12 @@ async def test_admins_write_and_others_do_not(acme: Acme) -> None:
         request = {"scope": scope, "variables": [{"name": "x", "value": 1}], **WHERE[scope]}
         await acme.call_as("adam", "set_variables", **request)
         for person in ("una", "ed", "vera", "eve"):
+            # A project that they do not see: setting could make it, and is not allowed; what is to be deleted is not found.
             code = (await acme.refused("set_variables", person=person, **request)).sqlstate
             assert code in ("OR003", "OR002"), (scope, person)
             deletion = {"scope": scope, "name": "x", **WHERE[scope]}
-            assert (await acme.refused("delete_variable", person=person, **deletion)).sqlstate == code
+            code = (await acme.refused("delete_variable", person=person, **deletion)).sqlstate
+            assert code in ("OR003", "OR002"), (scope, person)
         await acme.call_as("adam", "delete_variable", scope=scope, name="x", **WHERE[scope])
     assert await acme.all() == []
 
