@@ -104,11 +104,14 @@ class TestExecutionContextManager:
         answer = await self._gateway.call("resolve_dependencies", {"run_id": self.run_id, "test": test})
         return DependencyContext.model_validate(answer)
 
-    async def get_environment_variables(self, environment: str, *, project: str = "default") -> Environment:
+    async def get_environment_variables(
+        self, environment: str, *, project: str = "default", organization: str | None = None
+    ) -> Environment:
         """The variables of an environment; secrets stay sealed. Raises NotFoundError."""
-        return Environment.model_validate(
-            await self._gateway.call("get_environment", {"name": environment, "project": project})
-        )
+        request = {"name": environment, "project": project}
+        if organization is not None:
+            request["organization"] = organization
+        return Environment.model_validate(await self._gateway.call("get_environment", request))
 
     async def cleanup_expired_contexts(self) -> int:
         """Deletes the entries of every context past its 24 hours; returns how many. Workers do it on their own."""

@@ -22,7 +22,7 @@ class Environments:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def get(self, name: str, *, project: str = "default", organization: str | None = None) -> Environment:
+    async def get(self, name: str, *, project: str | None = None, organization: str | None = None) -> Environment:
         """Raises NotFoundError, which lists the environments there are."""
         request = given(name=name, project=project, organization=organization)
         return Environment.model_validate(await self._gateway.call("get_environment", request))
@@ -33,7 +33,7 @@ class Environments:
         variables: Mapping[str, Any],
         *,
         sealed: Mapping[str, str] | None = None,
-        project: str = "default",
+        project: str | None = None,
         organization: str | None = None,
     ) -> UUID:
         """Replaces the variables of an environment. `sealed`: its secrets, sealed for `environment:<name>:<variable>`."""
@@ -53,7 +53,7 @@ class Environments:
         request = given(name=name, project=project, organization=organization)
         return int((await self._gateway.call("delete_environment", request))["variables"])
 
-    async def ensure(self, name: str, *, project: str = "default", organization: str | None = None) -> UUID:
+    async def ensure(self, name: str, *, project: str | None = None, organization: str | None = None) -> UUID:
         """The environment's id; makes it if need be, and leaves its variables alone."""
         request = given(name=name, project=project, organization=organization, replace=False)
         return Environment.model_validate(

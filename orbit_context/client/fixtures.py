@@ -85,7 +85,7 @@ class Fixtures:
         request = given(name=name, force=force or None, project=project, organization=organization)
         return DeletedFixture.model_validate(await self._gateway.call("delete_fixture", request))
 
-    async def for_suite(self, path: str | Path) -> dict[str, FixtureRows]:
+    async def for_suite(self, path: str | Path, *, organization: str | None = None) -> dict[str, FixtureRows]:
         """The data sets that a suite file names, for `load_suite(path, fixtures=…)`. What is not there is left out.
 
         Raises DefinitionError where the file cannot be read.
@@ -96,7 +96,7 @@ class Fixtures:
         found = {}
         for name in names:
             try:
-                fixture = await self.get(name, project=project)
+                fixture = await self.get(name, project=project, organization=organization)
             except NotFoundError:
                 continue  # load_suite says so, with the place in the file
             rows = [{column: row[column] for column in fixture.columns if column in row} for row in fixture.rows]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orbit_context.client import Orbit
 from orbit_context.gateway.postgres import PostgresGateway
-from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.cli.target import ensure_schema, find_database, find_sealer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

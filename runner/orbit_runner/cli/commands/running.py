@@ -34,11 +34,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--timeout", metavar="TIME", help="For the whole run: 90, 5m.")
 @options.reports
 @click.option("--quiet", "-q", is_flag=True, help="No line for tests that passed.")
+@options.organization
 @options.as_json
 def run(timeout: str | None, **given: Any) -> int:
     """Run a suite: every test with what it needs, as many at once as may be."""
-    from orbit_runner.cli.run import RunOptions
-    from orbit_runner.cli.run import run as run_suite
+    from orbit_runner.cli.runs.prepare import RunOptions
+    from orbit_runner.cli.runs.run import run as run_suite
 
     return run_suite(RunOptions(timeout=_seconds(timeout), **given))
 
@@ -50,7 +51,7 @@ def run(timeout: str | None, **given: Any) -> int:
 @options.as_json
 def resume(run_id: str, **given: Any) -> int:
     """Take up a run whose runner was lost: nothing is run twice that has its result."""
-    from orbit_runner.cli.run import resume as resume_run
+    from orbit_runner.cli.runs.run import resume as resume_run
 
     return resume_run(run_id, **given)
 
@@ -60,6 +61,7 @@ def resume(run_id: str, **given: Any) -> int:
 @click.option("--env", "environment", metavar="FILE", type=_PATH, help="An environment file.")
 @options.variables
 @click.option("--list", "listing", is_flag=True, help="Name the tests, what they need, and their tags.")
+@options.organization
 @options.as_json
 def validate(paths: tuple[Path, ...], **given: Any) -> int:
     """Check suites, files or folders of them, without running them: names, expressions, dependencies, files."""

@@ -11,7 +11,7 @@ from orbit_runner.cli.answers import print_rows, told
 from orbit_runner.cli.asking import asking
 from orbit_runner.cli.configuration.asked import asked_for
 from orbit_runner.cli.moments import ahead
-from orbit_runner.cli.project import ensure_schema
+from orbit_runner.cli.target import ensure_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -55,12 +55,16 @@ def rm(name: str, *, organization: str | None, as_json: bool) -> Exit:
     return told({"name": name}, f"deleted {name}", as_json=as_json)
 
 
-async def fetch_credentials(target: DatabaseTarget, names: Sequence[str]) -> Mapping[str, Collection[str]]:
+async def fetch_credentials(
+    target: DatabaseTarget, names: Sequence[str], organization: str | None = None
+) -> Mapping[str, Collection[str]]:
     """Which fields these have, for `load_suite`. Raises NotFoundError for the first that is not there."""
     gateway = PostgresGateway(target.dsn)
     async with Orbit(gateway) as orbit:
         await gateway.prepare(lambda connection: ensure_schema(connection, target))
-        found: dict[str, ApiCredential] = {one.name: one for one in await orbit.credentials.list()}
+        found: dict[str, ApiCredential] = {
+            one.name: one for one in await orbit.credentials.list(organization=organization)
+        }
     for name in names:
         if name not in found:
             raise NotFoundError(f"no credential {name} of your own", hint="Save it first: orbit credential add NAME")

@@ -12,7 +12,7 @@ from orbit_context.gateway.postgres import PostgresGateway
 from orbit_context.suite.load import load_environment
 from orbit_runner.cli.answers import print_answer, print_rows, told
 from orbit_runner.cli.asking import asking
-from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.cli.target import ensure_schema, find_database, find_sealer
 from orbit_runner.report.wording import plural
 
 if TYPE_CHECKING:

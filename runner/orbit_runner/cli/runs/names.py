@@ -9,7 +9,7 @@ from orbit_context.client import Orbit
 from orbit_context.errors import NotFoundError
 from orbit_context.gateway.postgres import PostgresGateway
 from orbit_context.suite.document import EnvironmentDocument, Variable
-from orbit_runner.cli.project import ensure_schema
+from orbit_runner.cli.target import ensure_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,9 @@ class DatabaseNames:
     """The environment that was asked for, with the names of its own variables."""
 
 
-async def fetch_names(target: DatabaseTarget, file: Path, environment: str | None) -> DatabaseNames:
+async def fetch_names(
+    target: DatabaseTarget, file: Path, environment: str | None, organization: str | None = None
+) -> DatabaseNames:
     """Raises NotFoundError where there is no such environment."""
     from orbit_context.suite.document import Suite
     from orbit_context.suite.stored import suite_key
@@ -43,12 +45,13 @@ async def fetch_names(target: DatabaseTarget, file: Path, environment: str | Non
         await gateway.prepare(lambda connection: ensure_schema(connection, target))
         own: EnvironmentDocument | None = None
         if environment is not None:
-            saved = await orbit.environments.get(environment, project=project)
+            saved = await orbit.environments.get(environment, project=project, organization=organization)
             variables = {variable.name: Variable(secret=variable.secret) for variable in saved.variables}
             own = EnvironmentDocument(environment=environment, variables=variables)
-        here = {"project": project, "environment": environment}
+        whose = {"organization": organization}
+        here = {**whose, "project": project, "environment": environment}
         # A suite that is not saved yet has no variables of its own, nor has its project.
-        for where in ({**here, "suite": key}, here, {}):
+        for where in ({**here, "suite": key}, here, whose):
             try:
                 found = await orbit.variables.resolve(**where)
             except NotFoundError:

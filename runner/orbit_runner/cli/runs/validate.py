@@ -26,7 +26,13 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 
 def validate(
-    paths: Sequence[Path], environment: Path | None, variables: Sequence[str], *, listing: bool, as_json: bool
+    paths: Sequence[Path],
+    *,
+    environment: Path | None,
+    variables: Sequence[str],
+    listing: bool,
+    organization: str | None,
+    as_json: bool,
 ) -> Exit:
     """Every file is looked at, whatever is wrong with another; exit code 4 if any is wrong, 5 if there is none."""
     overrides = parse_overrides(variables)
@@ -38,7 +44,7 @@ def validate(
     told: list[dict[str, Any]] = []
     for file in files:
         try:
-            suite = load_suite(file, environment=document, overrides=overrides, fixtures=_fixtures(file))
+            suite = load_suite(file, environment=document, overrides=overrides, fixtures=_fixtures(file, organization))
             resolve_variables(suite.document, document, overrides)
             compile_suite(suite)
         except DefinitionError as error:
@@ -59,7 +65,7 @@ def validate(
     return Exit.PASSED if all(entry["valid"] for entry in told) else Exit.DEFINITION
 
 
-def _fixtures(file: Path) -> dict[str, FixtureRows] | None:
+def _fixtures(file: Path, organization: str | None) -> dict[str, FixtureRows] | None:
     """Of a suite that names data sets, those; only then is there a database to ask."""
     from orbit_context.suite.data import named_fixtures
 
@@ -67,9 +73,9 @@ def _fixtures(file: Path) -> dict[str, FixtureRows] | None:
         return None
     import asyncio
 
-    from orbit_runner.cli.project import fetch_fixtures, find_database
+    from orbit_runner.cli.target import fetch_fixtures, find_database
 
-    return asyncio.run(fetch_fixtures(find_database(), file))
+    return asyncio.run(fetch_fixtures(find_database(), file, organization))
 
 
 def _suites(path: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import sys
 
 from orbit_context.gateway.postgres import connect
 from orbit_runner.cli.exits import Exit
-from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.cli.target import ensure_schema, find_database, find_sealer
 from orbit_runner.sandbox import Sandbox
 from orbit_runner.transport.curl import CurlTransport
 from orbit_runner.worker import Worker

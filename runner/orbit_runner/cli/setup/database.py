@@ -13,7 +13,7 @@ from orbit_runner import local, migrate
 from orbit_runner.cli.answers import print_answer, say, told
 from orbit_runner.cli.exits import Exit
 from orbit_runner.cli.messages import tell
-from orbit_runner.cli.project import find_database
+from orbit_runner.cli.target import find_database
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -18,7 +18,7 @@ from orbit_context.gateway.postgres import connect
 from orbit_runner import migrate
 from orbit_runner.cli.answers import print_answer, told
 from orbit_runner.cli.exits import Exit
-from orbit_runner.cli.project import ensure_schema, find_database, find_sealer
+from orbit_runner.cli.target import ensure_schema, find_database, find_sealer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -91,7 +91,7 @@ def find_sealer(target: DatabaseTarget) -> Sealer | None:
     return Sealer.from_file(path)
 
 
-async def fetch_fixtures(target: DatabaseTarget, file: Path) -> dict[str, FixtureRows]:
+async def fetch_fixtures(target: DatabaseTarget, file: Path, organization: str | None = None) -> dict[str, FixtureRows]:
     """The data sets that a suite file names, for `load_suite`."""
     from orbit_context.client import Orbit
     from orbit_context.gateway.postgres import PostgresGateway
@@ -99,4 +99,4 @@ async def fetch_fixtures(target: DatabaseTarget, file: Path) -> dict[str, Fixtur
     gateway = PostgresGateway(target.dsn)
     async with Orbit(gateway) as orbit:
         await gateway.prepare(lambda connection: ensure_schema(connection, target))
-        return await orbit.fixtures.for_suite(file)
+        return await orbit.fixtures.for_suite(file, organization=organization)
