@@ -111,7 +111,7 @@ class Sealer:
             raise SecretKeyError("there is no secret key", hint=f"Make one: {_GENERATE}")
         self._first = key_id(parsed[0])
         self._keys: Mapping[str, bytes] = {key_id(key): key for key in parsed}
-        self._ciphers: Mapping[str, AESGCM] = {name: _cipher(key) for name, key in self._keys.items()}
+        self._ciphers: dict[str, AESGCM] = {}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Sealer:
@@ -173,12 +173,18 @@ class Sealer:
     @property
     def key_ids(self) -> tuple[str, ...]:
         """Of all keys, the sealing one first."""
-        return tuple(self._ciphers)
+        return tuple(self._keys)
 
     def keys_for_database(self) -> tuple[str, ...]:
         """The keys themselves, the sealing one first: for a database that is to open what it sealed, and has no Vault. Otherwise
         they are nobody's but the sealer's."""
         return tuple(_encode(key) for key in self._keys.values())
+
+    def _cipher(self, identity: str) -> AESGCM:
+        """Made when it is first used: most runs have no secret, and loading the library takes a quarter of a small one's time."""
+        if identity not in self._ciphers:
+            self._ciphers[identity] = _cipher(self._keys[identity])
+        return self._ciphers[identity]
 
     def seal(self, value: Any, aad: str) -> str:
         """`value` (JSON) sealed for the place that `aad` names, such as `run:<id>|token`.
@@ -191,7 +197,7 @@ class Sealer:
         # ASCII escapes: numbers of any size and texts of any kind come back as they were.
         plain = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._first].encrypt(nonce, plain, aad.encode())
+        sealed = self._cipher(self._first).encrypt(nonce, plain, aad.encode())
         return f"{_PREFIX}{self._first}.{_encode(nonce + sealed)}"
 
     def open(self, text: str, aad: str) -> Any:
@@ -210,15 +216,14 @@ class Sealer:
         data = _decode(body)
         if data is None or len(data) < _NONCE_BYTES + _TAG_BYTES:
             raise SecretKeyError("the sealed value is damaged", hint="Was it cut short or changed?")
-        cipher = self._ciphers.get(identity)
-        if cipher is None:
+        if identity not in self._keys:
             raise SecretKeyError(
                 f"the value was sealed with a key that is not here ({identity[:8]!r})",
-                detail=f"keys here: {', '.join(self._ciphers)}",
+                detail=f"keys here: {', '.join(self._keys)}",
                 hint=f"Add that key to {KEY_VARIABLE} after the present one, separated by a comma.",
             )
         try:
-            return json.loads(cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], aad.encode()))
+            return json.loads(self._cipher(identity).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], aad.encode()))
         except InvalidTag:
             raise SecretKeyError(
                 "the sealed value does not open here", hint="It was changed, or sealed for another place."

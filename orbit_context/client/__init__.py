@@ -11,88 +11,44 @@ async with Orbit.connect("postgresql://…") as orbit:
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
-
-from orbit_context.client.audit import Audit
-from orbit_context.client.business_units import BusinessUnits
-from orbit_context.client.credentials import Credentials
-from orbit_context.client.environments import Environments
-from orbit_context.client.fixtures import Fixtures
-from orbit_context.client.limits import Limits
-from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
-from orbit_context.client.organizations import Organizations
-from orbit_context.client.permissions import Permissions
-from orbit_context.client.preferences import Preferences
-from orbit_context.client.projects import Projects
-from orbit_context.client.report_templates import ReportTemplates
-from orbit_context.client.runs import Runs
-from orbit_context.client.searches import Searches
-from orbit_context.client.secrets import Secrets
-from orbit_context.client.suites import Suites
-from orbit_context.client.variables import Variables
-from orbit_context.context import TestExecutionContextManager
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
+    from orbit_context.client.audit import Audit
+    from orbit_context.client.business_units import BusinessUnits
+    from orbit_context.client.credentials import Credentials
+    from orbit_context.client.environments import Environments
+    from orbit_context.client.fixtures import Fixtures
+    from orbit_context.client.limits import Limits
+    from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
+    from orbit_context.client.organizations import Organizations
+    from orbit_context.client.permissions import Permissions
+    from orbit_context.client.preferences import Preferences
+    from orbit_context.client.projects import Projects
+    from orbit_context.client.report_templates import ReportTemplates
+    from orbit_context.client.runs import Runs
+    from orbit_context.client.searches import Searches
+    from orbit_context.client.secrets import Secrets
+    from orbit_context.client.suites import Suites
+    from orbit_context.client.variables import Variables
+    from orbit_context.context import TestExecutionContextManager
     from orbit_context.gateway.port import Gateway
     from orbit_context.gateway.supabase import Session
     from orbit_context.seal import Sealer
 
-__all__ = [
-    "Audit",
-    "BusinessUnits",
-    "Channels",
-    "Credentials",
-    "Environments",
-    "Fixtures",
-    "History",
-    "Limits",
-    "Orbit",
-    "Organizations",
-    "Permissions",
-    "Preferences",
-    "Projects",
-    "ReportTemplates",
-    "Runs",
-    "Schedules",
-    "Searches",
-    "Secrets",
-    "Suites",
-    "Tokens",
-    "Variables",
-    "Workers",
-]
+__all__ = ["Orbit"]
 
 
 class Orbit:
-    """A client of one database, as one identity."""
+    """A client of one database, as one identity. Its rooms are opened when they are entered, for each takes time to load."""
 
     def __init__(self, gateway: Gateway, *, sealer: Sealer | None = None) -> None:
         self._gateway = gateway
         self._sealer = sealer
-        self.suites = Suites(gateway)
-        self.environments = Environments(gateway)
-        self.variables = Variables(gateway, sealer)
-        self.runs = Runs(gateway)
-        self.secrets = Secrets(gateway, sealer)
-        self.schedules = Schedules(gateway)
-        self.channels = Channels(gateway)
-        self.tokens = Tokens(gateway)
-        self.workers = Workers(gateway)
-        self.history = History(gateway)
-        self.organizations = Organizations(gateway)
-        self.business_units = BusinessUnits(gateway)
-        self.projects = Projects(gateway)
-        self.permissions = Permissions(gateway)
-        self.fixtures = Fixtures(gateway)
-        self.report_templates = ReportTemplates(gateway)
-        self.credentials = Credentials(gateway, sealer)
-        self.preferences = Preferences(gateway)
-        self.searches = Searches(gateway)
-        self.audit = Audit(gateway)
-        self.limits = Limits(gateway)
 
     @classmethod
     def connect(cls, dsn: str, *, sealer: Sealer | None = None) -> Self:
@@ -122,6 +78,8 @@ class Orbit:
 
     def context(self, run_id: UUID | str) -> TestExecutionContextManager:
         """The context of a run, to be read and written; also as `async with`."""
+        from orbit_context.context import TestExecutionContextManager
+
         return TestExecutionContextManager(self._gateway, run_id, sealer=self._sealer)
 
     async def close(self) -> None:
@@ -132,3 +90,150 @@ class Orbit:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    @cached_property
+    def suites(self) -> Suites:
+        """Saving what is to be run."""
+        from orbit_context.client.suites import Suites
+
+        return Suites(self._gateway)
+
+    @cached_property
+    def environments(self) -> Environments:
+        """Where a project's tests run."""
+        from orbit_context.client.environments import Environments
+
+        return Environments(self._gateway)
+
+    @cached_property
+    def variables(self) -> Variables:
+        """Variables by scope."""
+        from orbit_context.client.variables import Variables
+
+        return Variables(self._gateway, self._sealer)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Starting, watching and reading runs."""
+        from orbit_context.client.runs import Runs
+
+        return Runs(self._gateway)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secret variables."""
+        from orbit_context.client.secrets import Secrets
+
+        return Secrets(self._gateway, self._sealer)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """When runs start by themselves."""
+        from orbit_context.client.operations import Schedules
+
+        return Schedules(self._gateway)
+
+    @cached_property
+    def channels(self) -> Channels:
+        """Who is notified of what."""
+        from orbit_context.client.operations import Channels
+
+        return Channels(self._gateway)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """What triggers runs from outside."""
+        from orbit_context.client.operations import Tokens
+
+        return Tokens(self._gateway)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Who executes."""
+        from orbit_context.client.operations import Workers
+
+        return Workers(self._gateway)
+
+    @cached_property
+    def history(self) -> History:
+        """What is known of runs that are over."""
+        from orbit_context.client.operations import History
+
+        return History(self._gateway)
+
+    @cached_property
+    def organizations(self) -> Organizations:
+        """Organisations, their members and invitations."""
+        from orbit_context.client.organizations import Organizations
+
+        return Organizations(self._gateway)
+
+    @cached_property
+    def business_units(self) -> BusinessUnits:
+        """Parts of an organisation that do not see each other's projects."""
+        from orbit_context.client.business_units import BusinessUnits
+
+        return BusinessUnits(self._gateway)
+
+    @cached_property
+    def projects(self) -> Projects:
+        """Systems under test."""
+        from orbit_context.client.projects import Projects
+
+        return Projects(self._gateway)
+
+    @cached_property
+    def permissions(self) -> Permissions:
+        """Grants, and who may do what, and why."""
+        from orbit_context.client.permissions import Permissions
+
+        return Permissions(self._gateway)
+
+    @cached_property
+    def fixtures(self) -> Fixtures:
+        """Data sets."""
+        from orbit_context.client.fixtures import Fixtures
+
+        return Fixtures(self._gateway)
+
+    @cached_property
+    def report_templates(self) -> ReportTemplates:
+        """Reports of one's own."""
+        from orbit_context.client.report_templates import ReportTemplates
+
+        return ReportTemplates(self._gateway)
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """One's own API credentials."""
+        from orbit_context.client.credentials import Credentials
+
+        return Credentials(self._gateway, self._sealer)
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        """What one likes by default."""
+        from orbit_context.client.preferences import Preferences
+
+        return Preferences(self._gateway)
+
+    @cached_property
+    def searches(self) -> Searches:
+        """Saved searches."""
+        from orbit_context.client.searches import Searches
+
+        return Searches(self._gateway)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Who changed what."""
+        from orbit_context.client.audit import Audit
+
+        return Audit(self._gateway)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Rates and quotas."""
+        from orbit_context.client.limits import Limits
+
+        return Limits(self._gateway)

@@ -79,13 +79,13 @@ async def test_a_suite_is_saved_with_its_inferred_dependencies(orbit: Orbit, que
 
 
 async def test_environments(orbit: Orbit) -> None:
-    sealed = "orbit.seal.v1.k.x"
+    sealed = f"orbit.seal.v1.AAAAAAAA.{'B' * 40}"
     number = await orbit.environments.save("staging", {"host": "h", "port": 80}, sealed={"password": sealed})
     found = await orbit.environments.get("staging")
     assert found.environment_id == number
     assert [(v.name, v.value, v.secret) for v in found.variables] == [
         ("host", "h", False),
-        ("password", sealed, True),
+        ("password", None, True),  # told by secrets.read alone, which writes it down
         ("port", 80, False),
     ]
     assert await orbit.environments.ensure("staging") == number

@@ -16,29 +16,23 @@ from pydantic import BaseModel
 from support.documentation import ROOT, Section, page, pages, words
 
 import orbit_context.errors as errors_module
-from orbit_context.client import (
-    Audit,
-    BusinessUnits,
-    Channels,
-    Credentials,
-    Environments,
-    Fixtures,
-    History,
-    Limits,
-    Organizations,
-    Permissions,
-    Preferences,
-    Projects,
-    ReportTemplates,
-    Runs,
-    Schedules,
-    Searches,
-    Secrets,
-    Suites,
-    Tokens,
-    Variables,
-    Workers,
-)
+from orbit_context.client.audit import Audit
+from orbit_context.client.business_units import BusinessUnits
+from orbit_context.client.credentials import Credentials
+from orbit_context.client.environments import Environments
+from orbit_context.client.fixtures import Fixtures
+from orbit_context.client.limits import Limits
+from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
+from orbit_context.client.organizations import Organizations
+from orbit_context.client.permissions import Permissions
+from orbit_context.client.preferences import Preferences
+from orbit_context.client.projects import Projects
+from orbit_context.client.report_templates import ReportTemplates
+from orbit_context.client.runs import Runs
+from orbit_context.client.searches import Searches
+from orbit_context.client.secrets import Secrets
+from orbit_context.client.suites import Suites
+from orbit_context.client.variables import Variables
 from orbit_context.context import TestExecutionContextManager
 from orbit_context.errors import OrbitError, from_sqlstate
 from orbit_context.gateway.port import FUNCTIONS as FUNCTIONS_OF_SQL
