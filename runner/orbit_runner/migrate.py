@@ -255,6 +255,7 @@ async def push(conn: Connection, sql: Path | None = None) -> Applied:
         if migration.path.name in before.pending and await _apply(conn, migration)
     ]
     await _write_seal(conn, sql or sql_directory())
+    await conn.execute("notify pgrst, 'reload schema'")  # a PostgREST that is running sees the new functions
     return Applied(tuple(applied), len(before.applied) + len(before.pending) - len(applied))
 
 

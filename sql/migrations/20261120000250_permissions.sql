@@ -345,7 +345,8 @@ begin
     end if;
   end if;
   if v_id is null then
-    perform orbit_private.refuse('OR002', format('no organisation %s', coalesce(v_slug, 'default')), '', 'See which there are: orbit.list_organizations.');
+    perform orbit_private.refuse('OR002', format('no organisation %s', coalesce(v_slug, 'default')), '',
+      'List them: orbit org list, or orbit.list_organizations.' || case when v_slug is null then ' The first suite, environment or variable that is saved makes `default`.' else '' end);
   end if;
   return v_id;
 end $$;
@@ -367,7 +368,7 @@ begin
     where p.organization_id = v_organization_id and p.slug = orbit_private.slug(coalesce(p_request ->> 'project', 'default'))
       and (orbit_private.caller_is_trusted() or p.id in (select orbit_private.my_project_ids()));
   if not found then
-    perform orbit_private.refuse('OR002', format('no project %s', coalesce(p_request ->> 'project', 'default')), '', 'See which there are: orbit.list_projects.');
+    perform orbit_private.refuse('OR002', format('no project %s', coalesce(p_request ->> 'project', 'default')), '', 'List them: orbit project list, or orbit.list_projects.');
   end if;
   return v_project;
 end $$;
@@ -382,7 +383,7 @@ begin
     where u.organization_id = v_organization_id and u.slug = orbit_private.slug(v_slug)
       and (orbit_private.caller_is_trusted() or u.id in (select orbit_private.my_business_unit_ids()));
   if not found then
-    perform orbit_private.refuse('OR002', format('no business unit %s', left(v_slug, 60)), '', 'See which there are: orbit.list_business_units.');
+    perform orbit_private.refuse('OR002', format('no business unit %s', left(v_slug, 60)), '', 'List them: orbit unit list, or orbit.list_business_units.');
   end if;
   return v_unit;
 end $$;

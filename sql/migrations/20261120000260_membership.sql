@@ -199,9 +199,9 @@ begin
                when v_text ~ '^[0-9a-fA-F-]{36}$' then u.id = orbit_private.to_uuid(v_text, 'user')
                else u.email = lower(trim(v_text)) end);
   if cardinality(v_ids) > 1 then
-    perform orbit_private.refuse('OR001', format('more than one member has the address %s', left(v_text, 200)), '', 'Give the id: orbit.list_members tells it.');
+    perform orbit_private.refuse('OR001', format('more than one member has the address %s', left(v_text, 200)), '', 'Give the id: orbit org members --json, or orbit.list_members.');
   elsif cardinality(v_ids) = 0 then
-    perform orbit_private.refuse('OR002', format('%s is no member of the organisation', left(v_text, 200)), '', 'See who is: orbit.list_members; ask others in: orbit.invite_member.');
+    perform orbit_private.refuse('OR002', format('%s is no member of the organisation', left(v_text, 200)), '', 'List them: orbit org members, or orbit.list_members; ask others in: orbit org invite EMAIL, or orbit.invite_member.');
   end if;
   return v_ids[1];
 end $$;
@@ -212,7 +212,7 @@ returns void language plpgsql set search_path = '' as $$
 begin
   perform 1 from orbit.organizations o where o.id = p_organization_id for no key update;
   if not found then
-    perform orbit_private.refuse('OR002', 'the organisation has just been deleted', '', 'See which there are: orbit.list_organizations.');
+    perform orbit_private.refuse('OR002', 'the organisation has just been deleted', '', 'List them: orbit org list, or orbit.list_organizations.');
   end if;
 end $$;
 comment on function orbit_private.lock_owners is 'Whoever changes members or deletes the organisation goes through here, one after the other.';
@@ -515,7 +515,7 @@ begin
   end if;
   perform orbit_private.lock_owners(v_id);
   if exists (select from orbit.organization_members m join orbit.users u on u.id = m.user_id where m.organization_id = v_id and u.email = v_email) then
-    perform orbit_private.refuse('OR004', format('%s is a member already', v_email), '', 'Change what they may do: orbit.set_member_role, orbit.set_unit_member.');
+    perform orbit_private.refuse('OR004', format('%s is a member already', v_email), '', 'Change what they may do: orbit org role and orbit unit add, or orbit.set_member_role and orbit.set_unit_member.');
   end if;
   update orbit.organization_invitations i set revoked_at = v_now, revoked_by = (select u.id from orbit.users u where u.id = auth.uid())
     where i.organization_id = v_id and i.email = v_email and i.accepted_at is null and i.revoked_at is null;
@@ -562,11 +562,11 @@ begin
   v_id := orbit_private.to_uuid(orbit_private.required(p_request, 'id'), 'id');
   select * into v_invitation from orbit.organization_invitations i where i.id = v_id for update;
   if not found or not orbit_private.sees('organization', v_invitation.organization_id) then
-    perform orbit_private.refuse('OR002', format('no invitation %s', v_id), '', 'See which there are: orbit.list_invitations.');
+    perform orbit_private.refuse('OR002', format('no invitation %s', v_id), '', 'List them: orbit org invitations, or orbit.list_invitations.');
   end if;
   perform orbit_private.require('member.write', 'organization', v_invitation.organization_id);
   if v_invitation.accepted_at is not null then
-    perform orbit_private.refuse('OR004', 'the invitation was accepted', '', 'Take the member out: orbit.remove_member.');
+    perform orbit_private.refuse('OR004', 'the invitation was accepted', '', 'Take the member out: orbit org remove USER, or orbit.remove_member.');
   end if;
   update orbit.organization_invitations i set revoked_at = clock_timestamp(), revoked_by = (select u.id from orbit.users u where u.id = auth.uid())
     where i.id = v_id and i.revoked_at is null;
@@ -699,7 +699,7 @@ begin
   perform 1 from orbit.business_units u where u.id = v_unit.id for update;
   select string_agg(p.slug, ', ' order by p.slug) into v_projects from (select x.slug from orbit.projects x where x.business_unit_id = v_unit.id order by x.slug limit 20) p;
   if v_projects is not null then
-    perform orbit_private.refuse('OR004', format('the business unit %s has projects', v_unit.slug), format('there are: %s', v_projects), 'Move or delete them first: orbit.save_project, orbit.delete_project.');
+    perform orbit_private.refuse('OR004', format('the business unit %s has projects', v_unit.slug), format('there are: %s', v_projects), 'Move or delete them first: orbit project move and orbit project delete, or orbit.save_project and orbit.delete_project.');
   end if;
   delete from orbit.business_units u where u.id = v_unit.id;
   return jsonb_build_object('id', v_unit.id, 'deleted', true);
@@ -768,7 +768,7 @@ begin
   end if;
   select m.role into v_old from orbit.business_unit_members m where m.business_unit_id = v_unit.id and m.user_id = v_user_id for update;
   if not found then
-    perform orbit_private.refuse('OR002', format('%s is not in the business unit %s', left(p_request ->> 'user', 200), v_unit.slug), '', 'See who is: orbit.list_unit_members.');
+    perform orbit_private.refuse('OR002', format('%s is not in the business unit %s', left(p_request ->> 'user', 200), v_unit.slug), '', 'List who is: orbit unit members UNIT, or orbit.list_unit_members.');
   end if;
   if not v_self then
     perform orbit_private.refuse_beyond(v_old, 'business_unit', v_unit.id);
@@ -807,7 +807,7 @@ begin
     v_unit := orbit_private.business_unit_of(p_request || jsonb_build_object('organization', (select o.slug from orbit.organizations o where o.id = v_organization_id)));
     perform 1 from orbit.business_units u where u.id = v_unit.id for key share;
     if not found then
-      perform orbit_private.refuse('OR002', format('no business unit %s', v_unit.slug), '', 'See which there are: orbit.list_business_units.');
+      perform orbit_private.refuse('OR002', format('no business unit %s', v_unit.slug), '', 'List them: orbit unit list, or orbit.list_business_units.');
     end if;
   end if;
   select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = v_slug for no key update;
@@ -1033,7 +1033,7 @@ begin
   select * into v_grant from orbit.permission_assignments g where g.id = v_id for update;
   if not found or not (v_grant.user_id is not distinct from (select auth.uid()) or orbit_private.caller_is_trusted()
                        or v_grant.resource_type <> 'system' and orbit_private.may('permission.write', v_grant.resource_type, v_grant.resource_id)) then
-    perform orbit_private.refuse('OR002', format('no grant %s', v_id), '', 'See which there are: orbit.list_permissions.');
+    perform orbit_private.refuse('OR002', format('no grant %s', v_id), '', 'List them: orbit access list, or orbit.list_permissions.');
   end if;
   if v_grant.user_id is distinct from (select auth.uid()) and not orbit_private.caller_is_trusted() then
     perform orbit_private.refuse_grant(v_grant.permission_type, v_grant.resource_type, v_grant.resource_id);

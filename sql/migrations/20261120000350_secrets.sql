@@ -244,7 +244,7 @@ begin
       select o.is_seen into v_seen from orbit_private.secret_owner(v_secret) o;
     end if;
     if v_seen is not true then
-      perform orbit_private.refuse('OR002', format('no secret %s', p_request ->> 'id'), '', 'See which there are: orbit secret list');
+      perform orbit_private.refuse('OR002', format('no secret %s', p_request ->> 'id'), '', 'List them: orbit secret list, or orbit.list_secrets.');
     end if;
     return v_secret;
   end if;
@@ -255,7 +255,7 @@ begin
     join orbit_private.variable v on v.scope_id = p.scope_id and v.scope = p.scope and v.name = v_name
     join orbit_private.secret s on s.id = v.secret_id where p.scope = v_scope;
   if v_secret.id is null then
-    perform orbit_private.refuse('OR002', format('no secret %s of the %s', left(v_name, 200), replace(v_scope, '_', ' ')), '', 'See which there are: orbit secret list');
+    perform orbit_private.refuse('OR002', format('no secret %s of the %s', left(v_name, 200), replace(v_scope, '_', ' ')), '', 'List them: orbit secret list, or orbit.list_secrets.');
   end if;
   return v_secret;
 end $$;

@@ -386,7 +386,7 @@ begin
       where u.organization_id = v.organization_id and u.slug = orbit_private.required(p_request, 'business_unit')
         and (orbit_private.caller_is_trusted() or u.id in (select orbit_private.my_business_unit_ids()));
     if v.business_unit_id is null then
-      perform orbit_private.refuse('OR002', format('no business unit %s', p_request ->> 'business_unit'), '', 'See which there are: orbit.list_business_units.');
+      perform orbit_private.refuse('OR002', format('no business unit %s', p_request ->> 'business_unit'), '', 'List them: orbit unit list, or orbit.list_business_units.');
     end if;
   end if;
   select u.slug into v.business_unit from orbit.business_units u where u.id = v.business_unit_id;
@@ -597,7 +597,7 @@ begin
   delete from orbit.environment_variables e where v_scope = 'environment' and e.environment_id = v_scope_id and e.name = v_name;
   delete from orbit.variable_definitions d where v_scope <> 'environment' and d.scope_id = v_scope_id and d.scope = v_scope and d.name = v_name;
   if v_old.name is null then
-    perform orbit_private.refuse('OR002', format('no variable %s of %s %s', left(v_name, 200), replace(v_scope, '_', ' '), v_of), '', 'See which there are: orbit.list_variables.');
+    perform orbit_private.refuse('OR002', format('no variable %s of %s %s', left(v_name, 200), replace(v_scope, '_', ' '), v_of), '', 'List them: orbit var list, or orbit.list_variables.');
   end if;
   return jsonb_build_object('deleted', true);
 end $$;

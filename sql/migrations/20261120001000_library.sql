@@ -842,7 +842,7 @@ begin
     and (p_request ->> 'project' is null or s.project_id = (orbit_private.project_of(p_request)).id or not s.shared)
     order by s.user_id is not distinct from (select auth.uid()) desc limit 2);
   if coalesce(cardinality(v_searches), 0) = 0 then
-    perform orbit_private.refuse('OR002', format('no search %s', left(v_name, 100)), '', 'See which there are: orbit search list');
+    perform orbit_private.refuse('OR002', format('no search %s', left(v_name, 100)), '', 'List them: orbit search list, or orbit.list_searches.');
   elsif cardinality(v_searches) = 2 and (v_searches[1]).user_id is distinct from (select auth.uid()) then
     perform orbit_private.refuse('OR004', format('two people share a search %s', left(v_name, 100)), '', 'Name the project, or save one of your own under that name.');
   end if;
@@ -883,7 +883,7 @@ begin
   delete from orbit.saved_searches s where s.organization_id = orbit_private.organization_of(p_request) and s.name = orbit_private.required(p_request, 'name')
     and s.user_id is not distinct from (select auth.uid()) returning * into v_search;
   if not found then
-    perform orbit_private.refuse('OR002', format('no search %s of your own', left(p_request ->> 'name', 100)), '', 'See which there are: orbit search list');
+    perform orbit_private.refuse('OR002', format('no search %s of your own', left(p_request ->> 'name', 100)), '', 'List them: orbit search list, or orbit.list_searches.');
   end if;
   return jsonb_build_object('search_id', v_search.id, 'name', v_search.name);
 end $$;

@@ -391,7 +391,7 @@ begin
   v_project := orbit_private.project_of(p_request);
   select * into v_schedule from orbit.schedules c where c.project_id = v_project.id and c.name = v_name for update;
   if not found then
-    perform orbit_private.refuse('OR002', format('no schedule %s in project %s', left(v_name, 200), v_project.slug), '', 'See which there are: orbit.list_schedules.');
+    perform orbit_private.refuse('OR002', format('no schedule %s in project %s', left(v_name, 200), v_project.slug), '', 'List them: orbit.list_schedules.');
   end if;
   perform orbit_private.require('schedule.write', 'suite', v_schedule.suite_id);
   delete from orbit.schedules c where c.id = v_schedule.id;
@@ -489,7 +489,7 @@ begin
   perform orbit_private.require('channel.write', 'project', v_project.id);
   delete from orbit.notification_channels c where c.project_id = v_project.id and c.name = v_name returning c.id into v_id;
   if not found then
-    perform orbit_private.refuse('OR002', format('no channel %s in project %s', left(v_name, 200), v_project.slug), '', 'See which there are: orbit.list_channels.');
+    perform orbit_private.refuse('OR002', format('no channel %s in project %s', left(v_name, 200), v_project.slug), '', 'List them: orbit.list_channels.');
   end if;
   return jsonb_build_object('deleted', v_id);
 end $$;
@@ -566,7 +566,7 @@ begin
   update orbit.trigger_tokens k set revoked_at = now(), revoked_by = (select u.id from orbit.users u where u.id = (select auth.uid()))
     where k.project_id = v_project.id and k.name = v_name and k.revoked_at is null returning * into v_row;
   if not found then
-    perform orbit_private.refuse('OR002', format('no living token %s in project %s', left(v_name, 200), v_project.slug), '', 'See which there are: orbit token list');
+    perform orbit_private.refuse('OR002', format('no living token %s in project %s', left(v_name, 200), v_project.slug), '', 'List them: orbit token list, or orbit.list_trigger_tokens.');
   end if;
   return orbit_private.token_row(v_row);
 end $$;

@@ -32,6 +32,14 @@ async def test_push_applies_each_file_once(empty_database: Database, files: File
         assert await conn.fetchval("select count(*) from orbit.things") == 1
 
 
+async def test_a_push_tells_postgrest_to_read_the_schema_anew(empty_database: Database, files: Files) -> None:
+    told: asyncio.Queue[object] = asyncio.Queue()
+    async with empty_database.connect() as listener, empty_database.connect() as conn:
+        await listener.add_listener("pgrst", lambda *notification: told.put_nowait(notification[-1]))
+        await migrate.push(conn, files.directory)
+        assert await asyncio.wait_for(told.get(), 10) == "reload schema"
+
+
 async def test_the_history_is_the_supabase_clis(empty_database: Database, files: Files) -> None:
     async with empty_database.connect() as conn:
         await migrate.push(conn, files.directory)
