@@ -229,7 +229,9 @@ begin
     insert into orbit_private.run_secret (queue_no, name, sealed, place)
       select v_run.queue_no, s.key, s.value, format('run:%s:%s', v_run.id, s.key) from jsonb_each_text(p_request -> 'secrets') s;
   end if;
-  perform orbit_private.give_credentials(v_run, p_request -> 'credentials', v_now);
+  if p_request ? 'credentials' then
+    perform orbit_private.give_credentials(v_run, p_request -> 'credentials', v_now);
+  end if;
 
   v_disabled := orbit_private.enqueue(v_base, v_run.lane, v_rank, v_version.test_case_ids, v_chosen);
 
