@@ -229,7 +229,7 @@ begin
     insert into orbit_private.run_secret (queue_no, name, sealed, place)
       select v_run.queue_no, s.key, s.value, format('run:%s:%s', v_run.id, s.key) from jsonb_each_text(p_request -> 'secrets') s;
   end if;
-  if p_request ? 'credentials' then
+  if p_request ?| array['credentials', 'secrets'] then  -- secrets must not be called as they are
     perform orbit_private.give_credentials(v_run, p_request -> 'credentials', v_now);
   end if;
 
