@@ -25,9 +25,9 @@ def access() -> None:
 @options.as_json
 def grant(user: str, permission: str, **given: Any) -> int:
     """Give USER a role (viewer, editor, admin) or one action somewhere."""
-    from orbit_runner.cli.tenancy import access as rooms
+    from orbit_runner.cli.tenancy import access as commands
 
-    return rooms.grant(user, permission, **given)
+    return commands.grant(user, permission, **given)
 
 
 @access.command("revoke")
@@ -35,9 +35,9 @@ def grant(user: str, permission: str, **given: Any) -> int:
 @options.as_json
 def revoke(grant_id: str, as_json: bool) -> int:
     """Take a grant back, at once."""
-    from orbit_runner.cli.tenancy import access as rooms
+    from orbit_runner.cli.tenancy import access as commands
 
-    return rooms.revoke(grant_id, as_json=as_json)
+    return commands.revoke(grant_id, as_json=as_json)
 
 
 @access.command("list")
@@ -47,9 +47,9 @@ def revoke(grant_id: str, as_json: bool) -> int:
 @options.as_json
 def list_(**given: Any) -> int:
     """List the grants that hold: yours, and those you may change."""
-    from orbit_runner.cli.tenancy import access as rooms
+    from orbit_runner.cli.tenancy import access as commands
 
-    return rooms.list_(**given)
+    return commands.list_(**given)
 
 
 @access.command("can")
@@ -58,9 +58,9 @@ def list_(**given: Any) -> int:
 @options.as_json
 def can(action: str, **given: Any) -> int:
     """Tell whether you may do ACTION (run.start, secret.read, …) somewhere. Exit code 0, or 1 for no."""
-    from orbit_runner.cli.tenancy import access as rooms
+    from orbit_runner.cli.tenancy import access as commands
 
-    return rooms.can(action, **given)
+    return commands.can(action, **given)
 
 
 @access.command("explain")
@@ -70,6 +70,6 @@ def can(action: str, **given: Any) -> int:
 @options.as_json
 def explain(action: str, **given: Any) -> int:
     """Tell why you, or USER, may do ACTION somewhere, or not."""
-    from orbit_runner.cli.tenancy import access as rooms
+    from orbit_runner.cli.tenancy import access as commands
 
-    return rooms.explain(action, **given)
+    return commands.explain(action, **given)

@@ -32,9 +32,9 @@ def audit() -> None:
 @options.as_json
 def list_(**given: Any) -> int:
     """List what was done, newest first."""
-    from orbit_runner.cli.oversight import audit as rooms
+    from orbit_runner.cli.oversight import audit as commands
 
-    return rooms.list_(**given)
+    return commands.list_(**given)
 
 
 @audit.command("verify")
@@ -44,6 +44,6 @@ def list_(**given: Any) -> int:
 @options.as_json
 def verify(**given: Any) -> int:
     """Walk along the chain of hashes; exit code 1 where an entry is not as it was written."""
-    from orbit_runner.cli.oversight import audit as rooms
+    from orbit_runner.cli.oversight import audit as commands
 
-    return rooms.verify(**given)
+    return commands.verify(**given)

@@ -29,9 +29,9 @@ def limits() -> None:
 @options.as_json
 def show(**given: Any) -> int:
     """Show what is allowed, and what is used of it."""
-    from orbit_runner.cli.oversight import limits as rooms
+    from orbit_runner.cli.oversight import limits as commands
 
-    return rooms.show(**given)
+    return commands.show(**given)
 
 
 @limits.command("set")
@@ -41,6 +41,6 @@ def show(**given: Any) -> int:
 @options.as_json
 def set_(assignments: tuple[str, ...], **given: Any) -> int:
     """Set limits, as who runs the database: concurrent_runs=10, start_run=60/m, start_run=60/m:20, unlimited, default."""
-    from orbit_runner.cli.oversight import limits as rooms
+    from orbit_runner.cli.oversight import limits as commands
 
-    return rooms.set_(assignments, **given)
+    return commands.set_(assignments, **given)

@@ -21,24 +21,24 @@ def login(**given: Any) -> int:
 
     The password is asked for, or read from ORBIT_PASSWORD or standard input.
     """
-    from orbit_runner.cli.setup import login as rooms
+    from orbit_runner.cli.setup import login as commands
 
-    return rooms.login(**given)
+    return commands.login(**given)
 
 
 @click.command()
 @options.as_json
 def logout(as_json: bool) -> int:
     """Sign out, here and at the server."""
-    from orbit_runner.cli.setup import login as rooms
+    from orbit_runner.cli.setup import login as commands
 
-    return rooms.logout(as_json=as_json)
+    return commands.logout(as_json=as_json)
 
 
 @click.command()
 @options.as_json
 def whoami(as_json: bool) -> int:
     """Tell who is signed in, where, and to which organisations they belong."""
-    from orbit_runner.cli.setup import login as rooms
+    from orbit_runner.cli.setup import login as commands
 
-    return rooms.whoami(as_json=as_json)
+    return commands.whoami(as_json=as_json)
