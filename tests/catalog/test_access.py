@@ -316,7 +316,7 @@ async def test_a_runner_can_do_its_work_and_nothing_else(queue: Queue, run: dict
         assert await worker.heartbeat(run["queue_no"]) == (True, [])
         assert await queue.connection.fetchval("select orbit_runner.load_run($1) is not null", run["queue_no"])
         await worker.advance([jobs[0].ended("passed")])
-        await queue.tick()
+        await queue.connection.fetchval("select orbit_runner.tick()")
         await worker.retire()
         for sql in (
             "select orbit.list_runs('{}')",

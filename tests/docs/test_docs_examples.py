@@ -105,7 +105,7 @@ def test_json_parses(block: Block) -> None:
 
 
 async def test_the_readme_run_prints_what_the_readme_shows(database: Database, cart: Path, shop: str) -> None:
-    (shown,) = (block for block in page("README.md").blocks if block.language == "console")
+    shown, _team = (block for block in page("README.md").blocks if block.language == "console")
     commands = [line[2:] for line in shown.text.splitlines() if line.startswith("$ ")]
     assert commands[-1] == ".venv/bin/orbit run cart.yaml"
     async with OrbitCommand(database.dsn, cart.parent) as orbit:
@@ -116,6 +116,17 @@ async def test_the_readme_run_prints_what_the_readme_shows(database: Database, c
     assert len(expected) > 8
     for line in expected:
         assert _settled(line) in printed
+
+
+async def test_the_commands_of_a_team_are_understood_in_that_order(database: Database, tmp_path: Path) -> None:
+    _run, team = (block for block in page("README.md").blocks if block.language == "console")
+    commands = [line.split("#")[0].split()[1:] for line in team.text.splitlines()]
+    assert len(commands) >= 7
+    async with OrbitCommand(database.dsn, tmp_path) as orbit:
+        for program, *arguments in commands:
+            assert program == "orbit"
+            done = await orbit(*arguments, said="s3cret")
+            assert done.code == 0, (arguments, done.stderr)
 
 
 def _settled(line: str) -> str:

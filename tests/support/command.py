@@ -88,8 +88,8 @@ class OrbitCommand:
         document = {"version": 1, "suite": name, "variables": variables, "defaults": defaults, "tests": tests, **more}
         return self.write(f"suite-{self._suites}.yaml", json.dumps(document, indent=1))
 
-    async def start(self, *arguments: str | Path, **environment: str | None) -> Process:
-        """A process under way; `environment` adds variables, None takes one away."""
+    async def start(self, *arguments: str | Path, listens: bool = False, **environment: str | None) -> Process:
+        """A process under way; `environment` adds variables, None takes one away. `listens`: its standard input is a pipe."""
         given = {"ORBIT_DATABASE_URL": self.dsn, "ORBIT_SECRET_KEY": self.key, **environment}
         environ = {name: value for name, value in (dict(os.environ) | given).items() if value is not None}
         process = await asyncio.create_subprocess_exec(
@@ -97,7 +97,7 @@ class OrbitCommand:
             *("-m", "orbit_runner", *map(str, arguments)),
             cwd=self.folder,
             env=environ,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if listens else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=2**26,
@@ -105,15 +105,18 @@ class OrbitCommand:
         self._processes.append(process)
         return process
 
-    async def __call__(self, *arguments: str | Path, within: float = 60, **environment: str | None) -> Done:
-        """Waits for the end."""
-        return await finished(await self.start(*arguments, **environment), within)
+    async def __call__(
+        self, *arguments: str | Path, within: float = 60, said: str | None = None, **environment: str | None
+    ) -> Done:
+        """Waits for the end. `said`: on its standard input."""
+        process = await self.start(*arguments, listens=said is not None, **environment)
+        return await finished(process, within, said)
 
 
-async def finished(process: Process, within: float = 60) -> Done:
+async def finished(process: Process, within: float = 60, said: str | None = None) -> Done:
     """How a process that was started ended."""
     async with asyncio.timeout(within):
-        out, err = await process.communicate()
+        out, err = await process.communicate(None if said is None else said.encode())
     assert process.returncode is not None
     return Done(process.returncode, out.decode(), err.decode())
 
