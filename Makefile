@@ -70,4 +70,4 @@ clean: ## stop the embedded Postgres and remove what the targets made, its data 
 	@rm -rf $(VENV) .orbit .bench .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test check format bench types lock clean

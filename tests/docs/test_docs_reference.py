@@ -273,7 +273,7 @@ LINES = [
 @pytest.mark.parametrize(("place", "line"), LINES, ids=[f"{place} {line}" for place, line in LINES])
 def test_commands_shown_are_understood(place: str, line: str) -> None:
     command: click.Command = app
-    rest = shlex.split(line.rstrip('"'))
+    rest = shlex.split(line.rstrip('"'), comments=True)
     while isinstance(command, click.Group):
         inner = command.get_command(click.Context(command), rest.pop(0))
         assert inner is not None

@@ -73,7 +73,7 @@ def test_large_texts_are_not_searched_in_place() -> None:
 
 
 def test_finding_every_match_has_a_limit() -> None:
-    assert len(compile_regex("a").find(b"a" * MAX_MATCHES, every=True)) == MAX_MATCHES
+    assert len(compile_regex("a").find(b"a" * MAX_MATCHES, every=True, seconds=None)) == MAX_MATCHES
     with pytest.raises(EvaluationError) as caught:
         compile_regex("a").find(b"a" * (MAX_MATCHES + 1), every=True, seconds=None)
     assert caught.value.code == "too_large"

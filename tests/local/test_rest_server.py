@@ -277,20 +277,35 @@ def test_numbers_are_numbers_and_times_are_iso(server: RestServer) -> None:
 
 
 def test_a_database_that_is_away_is_503_and_comes_back(shop: Database) -> None:
+    """Time and again: each connection of the pool is lost while it is idle, at work or being made. Who listens listens again."""
+
     async def go() -> None:
         async with DatabaseLine(shop.dsn) as line:
             server = RestServer(line.dsn, Keys.generate(), schemas=["public", "shop"])
+
+            async def asked(function: str) -> httpx.Response:
+                return await asyncio.to_thread(rpc, server, server.keys.anon, function)
+
+            async def answers(function: str) -> None:
+                async with asyncio.timeout(20):
+                    while (await asked(function)).status_code != 200:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+
             try:
                 await asyncio.to_thread(server.start)
-                key = server.keys.anon
-                assert (await asyncio.to_thread(rpc, server, key, "who")).status_code == 200
-                line.cut()
-                answer = await asyncio.to_thread(rpc, server, key, "who")
-                assert (answer.status_code, answer.json()["code"]) == (503, "PGRST001")
-                line.mend()
-                async with asyncio.timeout(20):
-                    while (await asyncio.to_thread(rpc, server, key, "who")).status_code != 200:  # noqa: ASYNC110
-                        await asyncio.sleep(0.05)
+                assert (await asked("who")).status_code == 200
+                for _ in range(10):
+                    line.cut()
+                    for away in await asyncio.gather(*[asked("who") for _ in range(8)]):
+                        assert (away.status_code, away.json()["code"]) == (503, "PGRST001")
+                    line.mend()
+                    await answers("who")
+                async with shop.connect() as connection:
+                    await connection.execute("create function shop.late() returns int language sql as 'select 1'")
+                    async with asyncio.timeout(20):
+                        while (await asked("late")).status_code != 200:
+                            await connection.execute("notify pgrst, 'reload schema'")
+                    await connection.execute("drop function shop.late()")
             finally:
                 await asyncio.to_thread(server.stop)
 

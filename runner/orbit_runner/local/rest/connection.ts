@@ -3,7 +3,7 @@
 import { createPostgresConnection } from "@supabase/lite/postgres";
 import { sql } from "kysely";
 import type { Config } from "./config.ts";
-import { likePostgrest } from "./failures.ts";
+import { isAway, likePostgrest } from "./failures.ts";
 
 // lite hands timestamps out in Postgres' own notation, which clients do not read ("2026-01-01 10:00:00+00"), and numeric as text.
 const iso = (text: string) => text.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
@@ -30,6 +30,9 @@ const TYPES = {
   timestamptz: { to: 1184, from: [1184], serialize: (value: unknown) => value, parse: iso },
 };
 
+/** The driver's own pause between attempts grows to 20 s; the database is on this machine, mostly. */
+export const pause = () => 0.2;
+
 // deno-lint-ignore no-explicit-any
 export type Connection = any;
 
@@ -37,7 +40,13 @@ export function connect(config: Config): Connection {
   const connection: Connection = createPostgresConnection({
     url: config.dsn,
     translation: { schemas: { defaultSchema: config.schemas[0] } },
-    postgresOptions: { max: 10, onnotice: () => {}, types: TYPES, connection: { application_name: "orbit rest" } },
+    postgresOptions: {
+      max: 10,
+      backoff: pause,
+      onnotice: () => {},
+      types: TYPES,
+      connection: { application_name: "orbit rest" },
+    },
     // deno-lint-ignore no-explicit-any
   } as any);
 
@@ -79,6 +88,15 @@ export function connect(config: Config): Connection {
   const normalize = connection.normalizeDbError.bind(connection);
   connection.normalizeDbError = (error: unknown) => likePostgrest(normalize(error));
   return connection;
+}
+
+/** Lost connections fail queries that nobody waits for any more, too (lite's rollbacks); those must not end the server. */
+export function outliveLostConnections(): void {
+  addEventListener("unhandledrejection", (event) => {
+    if (!isAway(event.reason)) return;
+    event.preventDefault();
+    console.error(event.reason);
+  });
 }
 
 /** `notify pgrst, 'reload schema'`, as PostgREST hears it: lite looks at the schema once and keeps what it saw. */

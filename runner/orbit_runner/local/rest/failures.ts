@@ -24,11 +24,13 @@ const KNOWN = /^(PT|PGRST|42|22|21)/;
 /** What the driver says where there is no server to talk to. */
 const AWAY = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|CONNECT_TIMEOUT|CONNECTION_(CLOSED|ENDED|DESTROYED))$/;
 
+export const isAway = (error: unknown) => AWAY.test(String((error as DatabaseError | null)?.code));
+
 /** lite makes a bare 500 of every SQLSTATE that it does not know. What `raise sqlstate 'PGRST'` may say, it sends as it is. */
 export function likePostgrest(error: DatabaseError): DatabaseError {
   const code = error?.code;
   if (typeof code !== "string") return error;
-  if (AWAY.test(code)) return answer(503, "PGRST001", "Database client error. Retrying the connection.", null, null);
+  if (isAway(error)) return answer(503, "PGRST001", "Database client error. Retrying the connection.", null, null);
   if (code.length !== 5 || !error.severity || KNOWN.test(code)) return error;
   const status = STATUS.find(([states]) => states.test(code))?.[1] ?? 400;
   return answer(status, code, error.message, error.detail ?? null, error.hint ?? null);

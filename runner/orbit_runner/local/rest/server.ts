@@ -12,7 +12,7 @@ import { App } from "@supabase/lite";
 import postgres from "postgres";
 import { administer, COLUMNS, DEFAULTS, withClaims } from "./accounts.ts";
 import { readConfig, untilUnwanted } from "./config.ts";
-import { connect, reloadOnNotify } from "./connection.ts";
+import { connect, outliveLostConnections, pause, reloadOnNotify } from "./connection.ts";
 import { printNoValues } from "./failures.ts";
 import { checkShape, CORS, Keys, refuse } from "./keys.ts";
 
@@ -37,7 +37,7 @@ const app = new App({
   // deno-lint-ignore no-explicit-any
 } as any);
 
-const own = postgres(config.dsn, { max: 2, onnotice: () => {}, connection: { application_name: "orbit rest" } });
+const own = postgres(config.dsn, { max: 2, backoff: pause, onnotice: () => {}, connection: { application_name: "orbit rest" } });
 // deno-lint-ignore no-explicit-any
 const database = (text: string, parameters: unknown[]) => own.unsafe(text, parameters as any);
 await database(COLUMNS, []);
@@ -47,6 +47,7 @@ await (app as any).ensureSystemSchema();
 await database(DEFAULTS, []);
 await reloadOnNotify(connection, own.listen.bind(own));
 await connection.introspect({ useCache: true });
+outliveLostConnections();
 
 async function handle(request: Request, peerAddress: string): Promise<Response> {
   const url = new URL(request.url);
