@@ -23,8 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from orbit_runner.local import Server
 from support import hosted
+from support.bench import Bench
 from support.command import OrbitCommand
+from support.fleet import Fleet
+from support.line import DatabaseLine
 from support.postgres import Cluster, Database, admin_dsn
 from support.target import Target
 
@@ -146,3 +150,36 @@ async def target() -> AsyncIterator[Target]:
     """What is tested."""
     async with Target() as server:
         yield server
+
+
+@pytest.fixture
+async def bench(database: Database, orbit: OrbitCommand) -> AsyncIterator[Bench]:
+    """See Bench."""
+    bench = Bench(database, orbit)
+    yield bench
+    await bench.close()
+
+
+@pytest.fixture
+async def line(database: Database) -> AsyncIterator[DatabaseLine]:
+    """The way to the test's database, to be cut."""
+    async with DatabaseLine(database.dsn) as line:
+        yield line
+
+
+@pytest.fixture
+async def fleet(database: Database, orbit: OrbitCommand, tmp_path: Path) -> AsyncIterator[Fleet]:
+    """Worker processes on the test's database."""
+    fleet = Fleet(database.dsn, tmp_path, orbit.key)
+    yield fleet
+    await fleet.close()
+
+
+@pytest.fixture
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of the test's own with a user's durable settings, started; the test may stop it however it likes."""
+    place = f"own-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{request.node.name[:20]}"
+    server = Server(request.config.stash[_RUN] / place)
+    server.start()
+    yield server
+    server.stop()

@@ -6,74 +6,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.bench import Scripted, until
 from support.command import finished, line_with
+from support.drills import counted
 
 from orbit_context.models.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.bench import Bench
     from support.command import OrbitCommand
+    from support.fleet import Fleet
     from support.target import Target
 
-TESTS = Path(__file__).parents[1]
 LEASE = 1.0
-
-
-class BriefWorkers:
-    """Worker processes with a lease of a second."""
-
-    def __init__(self, orbit: OrbitCommand) -> None:
-        self._orbit = orbit
-        self.processes: dict[str, subprocess.Popen[str]] = {}
-
-    async def start(self, name: str, slots: int = 5, key: str | None = "the project's") -> subprocess.Popen[str]:
-        environ = os.environ | {
-            "ORBIT_DATABASE_URL": self._orbit.dsn,
-            "ORBIT_SECRET_KEY": self._orbit.key if key else "",
-        }
-        process = await asyncio.to_thread(
-            subprocess.Popen,
-            [sys.executable, "-m", "support.brief_worker", name, str(slots), str(LEASE)],
-            cwd=TESTS,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.processes[name] = process
-        assert process.stdout is not None
-        assert await asyncio.to_thread(process.stdout.readline) == f"{name}\n"
-        return process
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.communicate()
-
-
-@pytest.fixture
-def workers(orbit: OrbitCommand) -> Iterator[BriefWorkers]:
-    workers = BriefWorkers(orbit)
-    yield workers
-    workers.stop()
-
-
-async def counted(connection: Any, query: str, number: int) -> None:
-    """Waits until the query counts so many."""
-    async with asyncio.timeout(20):
-        while await connection.fetchval(query) != number:  # noqa: ASYNC110 (another process changes it)
-            await asyncio.sleep(0.05)
 
 
 def slow(count: int, seconds: float) -> dict[str, Any]:
@@ -83,13 +32,13 @@ def slow(count: int, seconds: float) -> dict[str, Any]:
 
 
 async def test_what_a_killed_worker_held_is_run_again_and_its_reader_is_told(
-    bench: Bench, workers: BriefWorkers, target: Target, orbit: OrbitCommand
+    bench: Bench, fleet: Fleet, target: Target, orbit: OrbitCommand
 ) -> None:
-    doomed = await workers.start("doomed")
-    await workers.start("heir")
+    await fleet.start("doomed", lease=LEASE)
+    await fleet.start("heir", lease=LEASE)
     run = await bench.start(slow(30, 0.15), base_url=target.url(""))
     await target.until(lambda: len(target.requests) > 12)
-    doomed.kill()
+    fleet.kill("doomed")
     done = await bench.finished(run)
     assert (done.status, done.counts.passed) == ("passed", 31)
     await bench.check_whole(run)
@@ -111,57 +60,6 @@ async def test_what_a_killed_worker_held_is_run_again_and_its_reader_is_told(
     assert "its worker doomed was lost" in shown.stdout
     one = await orbit("logs", str(run.id), again[0].key)
     assert "its worker doomed was lost" in one.stdout
-
-
-async def test_a_worker_that_slept_through_its_lease_overwrites_nothing(
-    bench: Bench, workers: BriefWorkers, target: Target
-) -> None:
-    sleeper = await workers.start("sleeper")
-    await workers.start("heir")
-    run = await bench.start(slow(30, 0.3), base_url=target.url(""))
-    await target.until(lambda: len(target.requests) > 12)
-    sleeper.send_signal(signal.SIGSTOP)
-    async with bench.database.connect() as connection:
-        await counted(connection, "select count(*) from orbit_private.worker where name = 'sleeper'", 0)
-        sleeper.send_signal(signal.SIGCONT)
-        done = await bench.finished(run)
-        assert (done.status, done.counts.passed) == ("passed", 31)
-        await bench.check_whole(run)
-        results = await bench.orbit.runs.results(run.id)
-        assert any(result.attempts == 2 for result in results)
-        # It comes back under a new number, and can be used.
-        await counted(connection, "select count(*) from orbit_private.worker where name = 'sleeper'", 1)
-    sleeper.terminate()
-    _, log = await asyncio.to_thread(sleeper.communicate)
-    assert sleeper.returncode == 0
-    assert "sleeper was given up for lost" in log
-
-
-async def test_three_workers_lost_with_a_test_are_its_verdict(
-    bench: Bench, workers: BriefWorkers, target: Target
-) -> None:
-    tests = {
-        "poison": {"request": {"GET": "/hold", "timeout": "60s"}},
-        "after": {"needs": ["poison"], "request": "/echo"},
-    }
-    run = await bench.start(tests, base_url=target.url(""))
-    for number in range(3):
-        process = await workers.start(f"victim{number}")
-        await target.until(lambda number=number: target.paths().count("/hold") > number)  # type: ignore[misc]
-        process.kill()
-        if number == 0:
-            await workers.start("keeper", slots=1)  # keeps house, and takes poison itself: the second victim
-            await target.until(lambda: target.paths().count("/hold") > 1)
-            workers.processes["keeper"].kill()
-    async with bench.database.connect() as connection:
-        while not (done := await bench.orbit.runs.get(run.id)).is_final:
-            await connection.fetchval("select orbit_runner.tick('1 second')")
-            await asyncio.sleep(0.1)
-    assert done.status == "errored"
-    poison, after = await bench.orbit.runs.results(run.id)
-    assert (poison.status, poison.category, poison.attempts) == ("errored", "runner_lost", 3)
-    assert (after.status, after.reason) == ("skipped", "poison reached no verdict")
-    await bench.check_whole(run)
 
 
 async def test_a_worker_told_to_go_finishes_what_it_runs_and_takes_nothing_more(
@@ -246,7 +144,7 @@ async def test_a_killed_command_is_resumed_and_a_killed_worker_is_replaced_withi
 
 
 async def test_two_workers_share_tokens_captures_and_secrets(
-    bench: Bench, workers: BriefWorkers, target: Target, orbit: OrbitCommand
+    bench: Bench, fleet: Fleet, target: Target, orbit: OrbitCommand
 ) -> None:
     tests: dict[str, Any] = {
         "login": {
@@ -267,7 +165,7 @@ async def test_two_workers_share_tokens_captures_and_secrets(
             "request": f"/echo?{names}&{{{{captured_data.me{number}.user}}}}",
             "expect": {"json": {"$.target": {"contains": "7&7&demo"}}},
         }
-    await asyncio.gather(workers.start("one", slots=3), workers.start("two", slots=3))
+    await fleet.start_many("one", "two", slots=3, lease=LEASE)
     run = await bench.start(tests, base_url=target.url(""))
     done = await bench.finished(run)
     results = await bench.orbit.runs.results(run.id)
@@ -279,7 +177,7 @@ async def test_two_workers_share_tokens_captures_and_secrets(
     assert all(entry["value"].startswith('"orbit.seal.v1.') for entry in entries)
 
 
-async def test_a_worker_without_the_key_says_so(bench: Bench, workers: BriefWorkers, target: Target) -> None:
+async def test_a_worker_without_the_key_says_so(bench: Bench, fleet: Fleet, target: Target) -> None:
     from orbit_context.context import secret_place
     from orbit_context.seal import Sealer
 
@@ -291,7 +189,7 @@ async def test_a_worker_without_the_key_says_so(bench: Bench, workers: BriefWork
         del os.environ["ORBIT_SECRET_KEY"]
     run_id = "5b7d6d39-0c9e-4b4c-9d68-0123456789ab"
     sealed = sealer.seal("s3cret", aad=secret_place(run_id, "password"))
-    await workers.start("keyless", key=None)
+    await fleet.start("keyless", lease=LEASE, keyless=True)
     run = await bench.start(
         tests,
         base_url=target.url(""),
