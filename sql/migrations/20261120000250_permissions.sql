@@ -59,7 +59,8 @@ insert into orbit.actions (name, level, role, description) values
   ('report_template.write', 'project', 'editor', 'Save and delete report templates.'),
   ('schedule.write', 'project', 'editor', 'Make, pause and delete schedules.'),
   ('channel.write', 'project', 'admin', 'Say who is notified of what.'),
-  ('token.write', 'project', 'admin', 'Make and revoke trigger tokens.');
+  ('token.write', 'project', 'admin', 'Make and revoke trigger tokens.'),
+  ('worker.token', 'organization', 'admin', 'Make, see and revoke worker tokens.');
 
 create table orbit.permission_assignments (
   id uuid primary key default gen_random_uuid(),

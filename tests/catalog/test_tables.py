@@ -23,7 +23,7 @@ CORE = [
 """The tables of the API testing platform by their names."""
 EXTENSION = [
     "business_units", "business_unit_members", "permission_assignments", "schedules", "dead_letters", "workers",
-    "notification_channels", "notification_outbox", "trigger_tokens", "audit_log",
+    "notification_channels", "notification_outbox", "trigger_tokens", "worker_tokens", "audit_log",
 ]  # fmt: skip
 """What tenancy, the queue and operations add to them."""
 VIEWS = {"test_execution_context", "workers"}

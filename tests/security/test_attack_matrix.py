@@ -54,6 +54,7 @@ READ = {
     "actions": "all",
     "limits": "all",
     "audit_log": "admin",
+    "worker_tokens": "admin",
     "organization_invitations": "admin",
     "permission_assignments": "self or admin",
     "saved_searches": "self",  # or shared; those of the battlefield are not
