@@ -156,6 +156,11 @@ class RunnerGateway:
         answer = await self._value("select orbit_runner.tick(make_interval(secs => $1))::text", lease)
         return dict(orjson.loads(answer))
 
+    async def start_due(self, limit: int = 10) -> dict[str, Any]:
+        """Starts the runs that are due by their schedules, and the next steps of pipelines; `more` asks to be called again."""
+        answer = await self._value("select orbit_runner.start_due($1)::text", limit)
+        return dict(orjson.loads(answer))
+
     async def listen(self, heard: Callable[[int], None], variables: Callable[[], None]) -> None:
         """Has `heard` called with the queue_no of each run that is stopped or finished, and `variables` where some were changed;
         saying it again changes nothing."""

@@ -107,11 +107,32 @@ comment on function orbit_private.to_uuid is 'A UUID from text; OR001 where it i
 
 -- Callers --------------------------------------------------------------------------------------------------------------
 
+create table orbit_private.acting (
+  xact xid8 primary key,
+  administrative boolean not null
+);
+alter table orbit_private.acting enable row level security;
+comment on table orbit_private.acting is 'Transactions that act as somebody else just now: see start_run_as. A row is gone before its transaction ends, so that nobody else ever sees it.';
+comment on column orbit_private.acting.xact is 'Which transaction.';
+comment on column orbit_private.acting.administrative is 'As an administrative role; else as whom request.jwt.claims names.';
+
+-- Definer: it reads what callers must not write.
+create function orbit_private.acts_administratively()
+returns boolean language plpgsql stable security definer set search_path = '' as $$
+begin
+  return coalesce((select a.administrative from orbit_private.acting a where a.xact = pg_current_xact_id_if_assigned()), false);
+end $$;
+comment on function orbit_private.acts_administratively is 'Whether this transaction was told to act as an administrative role; asked where orbit.acting is set, which anybody can do.';
+grant execute on function orbit_private.acts_administratively to authenticated, service_role;
+
 create function orbit_private.caller_is_trusted()
 returns boolean language plpgsql stable set search_path = '' as $$
 -- Inside a SECURITY DEFINER function current_user is the owner; the role setting still names the caller. Whoever is not known
 -- to stand above RLS is under it. (plpgsql: keeps its plan, which as a SQL function was made anew at each of five calls a start.)
 begin
+  if current_setting('orbit.acting', true) <> '' then
+    return orbit_private.acts_administratively();
+  end if;
   return exists (
     select from pg_catalog.pg_roles r
       where r.rolname = coalesce(nullif(current_setting('role', true), 'none'), session_user)

@@ -20,6 +20,7 @@ LEASE_SECONDS = 10.0
 """How long a worker may be silent before what it holds is given to others."""
 
 _RETRY_SECONDS = 0.5
+_SOON_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ class Heartbeat:
     """Renews the worker's lease, keeps house (orbit_runner.tick), and hears which runs are being stopped.
 
     `runs` is asked, and `on_lost`, `on_stopping` and `on_variables` are called, from the heartbeat's thread. The first beat
-    comes one interval after the start, so that a run of a second costs no connection.
+    comes one interval after the start, so that a run of a second costs no connection. `starts_due`: also starts the runs that
+    are due (orbit_runner.start_due), within moments of their time.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Heartbeat:
         on_lost: Callable[[], None],
         on_stopping: Callable[[list[int]], None],
         on_variables: Callable[[], None] = lambda: None,
+        starts_due: bool = False,
         interval: float = HEARTBEAT_SECONDS,
         lease: float = LEASE_SECONDS,
     ) -> None:
@@ -49,6 +52,7 @@ class Heartbeat:
         self._on_lost = on_lost
         self._on_stopping = on_stopping
         self._on_variables = on_variables
+        self._starts_due = starts_due
         self._interval = interval
         self._lease = lease
         self._stop = threading.Event()
@@ -92,7 +96,7 @@ class Heartbeat:
                         pass
                     if kept.get("late"):
                         self._wake.set()  # to hear which runs those were
-                    pause, failing = self._interval, False
+                    pause, failing = await self._start_due(gateway), False
                 except Exception as error:  # noqa: BLE001 - whatever it was, a worker without a heartbeat loses all it holds
                     detail = error.detail if isinstance(error, OrbitError) else None
                     level = logging.DEBUG if failing else logging.WARNING  # an outage is told once
@@ -103,6 +107,17 @@ class Heartbeat:
                 await loop.run_in_executor(None, self._wake.wait, pause)
         finally:
             await gateway.close()
+
+    async def _start_due(self, gateway: RunnerGateway) -> float:
+        """Starts what is due; the seconds until there is reason to look again."""
+        while self._starts_due and not self._stop.is_set():
+            due = await gateway.start_due()
+            for problem in due.get("problems") or ():
+                _log.warning("%s", problem)
+            if not due.get("more"):
+                return min(self._interval, max(float(due.get("next_in", self._interval)), _SOON_SECONDS))
+            await gateway.heartbeat(self._worker, [])  # a long backlog must not look like silence
+        return self._interval
 
     def _heard(self, run: int) -> None:
         """The database says that a run was stopped or is over. Some poolers let nothing through: the next beat finds out."""

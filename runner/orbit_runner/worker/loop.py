@@ -213,6 +213,7 @@ class Worker:
             on_lost=lambda: from_thread(lost),
             on_stopping=lambda runs: from_thread(self._heed, runs),
             on_variables=lambda: from_thread(self._doubt_variables),
+            starts_due=self._lane == 0,  # who works for one run alone would start what it does not execute
             interval=self._interval,
             lease=self._lease,
         )
