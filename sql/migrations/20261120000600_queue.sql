@@ -67,7 +67,7 @@ comment on column orbit_private.job.backoff is 'The test''s: seconds before the 
 comment on column orbit_private.job.previous_attempts is 'Attempts made, as they go into the result''s details; null: none.';
 comment on column orbit_private.job.attempt is 'Counts every handing out; with worker_id it is the fence that a late report does not pass.';
 comment on column orbit_private.job.losses is 'How many of the attempts ended because their worker went; they do not use up the test''s own retries.';
-comment on column orbit_private.job.rank is 'Its place in the order of its lane: seconds since the epoch of its start, less a minute for each step of priority. It keeps it, however often it is handed out.';
+comment on column orbit_private.job.rank is 'Its place in the order of its lane: seconds since the epoch of its run''s start, less a minute for each step of priority, and a hundredth more for each test of the run that goes before it. It keeps it, however often it is handed out.';
 comment on column orbit_private.job.strict_children is 'Jobs that are skipped if this one does not pass.';
 comment on column orbit_private.job.loose_children is 'Jobs that wait for this one however it ends (clean-up).';
 

@@ -408,7 +408,7 @@ async def test_the_watermark_passes_over_what_is_before_it(queue: Queue) -> None
     await queue.start()
     worker = await queue.worker()
     [a] = await worker.claim(1)
-    assert [job.position for job in (await worker.advance(want=1, low=a.rank + 1.5e-6)).jobs] == [2]
+    assert [job.position for job in (await worker.advance(want=1, low=a.rank + 0.015)).jobs] == [2]
     assert [job.position for job in (await worker.advance(want=1)).jobs] == [1]
 
 
