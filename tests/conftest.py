@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from orbit_runner.local import Server
+from orbit_runner.local import DURABLE, EPHEMERAL, Server
 from support import hosted
 from support.bench import Bench
 from support.command import OrbitCommand
+from support.drills import LONG
 from support.fleet import Fleet
 from support.line import DatabaseLine
 from support.postgres import Cluster, Database, admin_dsn
@@ -177,9 +178,9 @@ async def fleet(database: Database, orbit: OrbitCommand, tmp_path: Path) -> Asyn
 
 @pytest.fixture
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of the test's own with a user's durable settings, started; the test may stop it however it likes."""
+    """A server of the test's own, started; the test may stop it however it likes."""
     place = f"own-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{request.node.name[:20]}"
-    server = Server(request.config.stash[_RUN] / place)
+    server = Server(request.config.stash[_RUN] / place, DURABLE if LONG else EPHEMERAL)
     server.start()
     yield server
     server.stop()

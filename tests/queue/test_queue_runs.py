@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -16,23 +15,6 @@ if TYPE_CHECKING:
     from support.postgres import Database
 
 SEALED = "orbit.seal.v1.k.x"
-
-
-async def test_fifty_starts_with_one_key_are_one_run(queue: Queue, database: Database) -> None:
-    await queue.save({"a": [], "b": ["a"]})
-    gate = asyncio.Barrier(50)
-
-    async def start() -> Any:
-        async with database.connect() as connection:
-            await gate.wait()
-            return await Queue(connection).start(idempotency_key="push 4711")
-
-    runs = await asyncio.gather(*(start() for _ in range(50)))
-    assert len({run["id"] for run in runs}) == 1
-    assert sum(run.get("repeated", False) for run in runs) == 49
-    assert await queue.connection.fetchval("select count(*) from orbit.test_runs") == 1
-    assert await queue.connection.fetchval("select count(*) from orbit_private.job") == 2
-    await queue.check()
 
 
 async def test_a_start_said_twice_with_its_run_id_is_one_run(queue: Queue) -> None:
