@@ -53,6 +53,8 @@ insert into orbit.actions (name, level, role, description) values
   ('run.control', 'project', 'editor', 'Cancel runs and write their context.'),
   ('environment.write', 'project', 'admin', 'Save and delete environments.'),
   ('variable.write', 'project', 'admin', 'Define and delete variables.'),
+  ('setting.read', 'project', 'viewer', 'See the settings that hold.'),
+  ('setting.write', 'project', 'admin', 'Change settings: defaults of runs, caps, rates.'),
   ('secret.write', 'project', 'admin', 'Set, replace and delete secrets.'),
   ('secret.read', 'project', 'admin', 'See the value of a secret; each look is in the audit log.'),
   ('fixture.write', 'project', 'editor', 'Save and delete data sets.'),

@@ -175,6 +175,8 @@ begin
     end if;
   end if;
 
+  p_request := orbit_private.with_settings(p_request, v_suite.organization_id, v_suite.project_id, v_environment_id);
+
   if p_request -> 'selection' is not null and (
        jsonb_typeof(p_request -> 'selection') not in ('object', 'null') or jsonb_typeof(p_request #> '{selection,tests}') not in ('array', 'null')
        or jsonb_typeof(v_tags) not in ('array', 'null')

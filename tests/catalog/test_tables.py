@@ -24,6 +24,7 @@ CORE = [
 EXTENSION = [
     "business_units", "business_unit_members", "permission_assignments", "schedules", "dead_letters", "workers",
     "notification_channels", "notification_outbox", "trigger_tokens", "worker_tokens", "audit_log",
+    "setting_definitions", "settings",
 ]  # fmt: skip
 """What tenancy, the queue and operations add to them."""
 VIEWS = {"test_execution_context", "workers"}

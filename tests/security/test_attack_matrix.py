@@ -53,6 +53,7 @@ READ = {
     # name: the least role, "self" (the person in user_id), "all" (whoever is signed in), "member" (of any project) or "none"
     "actions": "all",
     "limits": "all",
+    "setting_definitions": "all",
     "audit_log": "admin",
     "worker_tokens": "admin",
     "organization_invitations": "admin",
