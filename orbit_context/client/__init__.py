@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
+    from orbit_context.client.agent_tokens import AgentTokens
     from orbit_context.client.audit import Audit
     from orbit_context.client.business_units import BusinessUnits
     from orbit_context.client.credentials import Credentials
@@ -146,6 +147,13 @@ class Orbit:
         from orbit_context.client.operations import Tokens
 
         return Tokens(self._gateway)
+
+    @cached_property
+    def agent_tokens(self) -> AgentTokens:
+        """What workers show to register."""
+        from orbit_context.client.agent_tokens import AgentTokens
+
+        return AgentTokens(self._gateway)
 
     @cached_property
     def workers(self) -> Workers:

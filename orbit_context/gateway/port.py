@@ -17,6 +17,7 @@ FUNCTIONS = (
     "list_environments", "delete_environment", "set_variables", "list_variables", "resolve_variables", "delete_variable",
     "save_schedule", "list_schedules", "delete_schedule", "save_channel", "list_channels", "delete_channel",
     "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
+    "create_agent_token", "list_agent_tokens", "revoke_agent_token", "set_worker_policy",
     "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
     "save_fixture", "list_fixtures", "get_fixture", "delete_fixture", "list_fixture_usage",
     "save_report_template", "list_report_templates", "get_report_template", "delete_report_template",

@@ -53,6 +53,7 @@ __all__ = [
     "UserPreferences",
     "VariableDefinition",
     "Worker",
+    "WorkerToken",
 ]
 
 
@@ -1161,6 +1162,35 @@ class VariableDefinition(Message):
     """Names inside {{ … }} of the value, other variables perhaps; of a secret, as whoever sealed it told."""
     updated_at: datetime
     """When it was last changed."""
+
+
+class WorkerToken(Message):
+    """What a worker shows to register. The token itself is answered once, when it is made, and kept nowhere."""
+
+    id: UUID
+    """Drawn at random."""
+    organization_id: UUID | None = None
+    """Whose tests its workers run; null: everybody's, which administrative roles alone make."""
+    name: str
+    """Where it is used: lab-berlin."""
+    prefix: str
+    """Its first 21 characters, by which it is recognised."""
+    hash: str
+    """SHA-256 of the token. It holds 244 random bits, which need no slower hash. Not readable by clients."""
+    capabilities: list[str]
+    """The most that its workers may say they can."""
+    created_by: UUID | None = None
+    """Who made it; null for administrative roles, or where the account is gone."""
+    created_at: datetime
+    """When it was made."""
+    expires_at: datetime | None = None
+    """Until when it holds; null: until it is revoked."""
+    last_used_at: datetime | None = None
+    """When a worker last registered with it, to the minute; null: never."""
+    revoked_at: datetime | None = None
+    """When it was taken back."""
+    revoked_by: UUID | None = None
+    """Who took it back."""
 
 
 class Worker(Message):

@@ -286,11 +286,18 @@ returns jsonb language sql stable set search_path = '' as $$
 $$;
 comment on function orbit_private.token_row is 'A trigger token as callers see it: without its hash.';
 
+create function orbit_private.draw_token(p_head text)
+returns text language sql volatile set search_path = '' as $$
+  select p_head || encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex')
+$$;
+comment on function orbit_private.draw_token is 'A new token that begins with p_head: 244 random bits of the server''s strong generator, of which a prefix of 8 digits shows 32.';
+
 -- Definer: it writes a table that callers may only read, after require().
 create function orbit_private.create_trigger_token(p_request jsonb, p_now timestamptz default now())
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
-  v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_row orbit.trigger_tokens; v_hex text; v_token text;
+  v_name text := orbit_private.required(p_request, 'name'); v_project orbit.projects; v_row orbit.trigger_tokens;
+  v_token text := orbit_private.draw_token('orbit_');
   v_expires timestamptz := (p_request ->> 'expires_at')::timestamptz;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'name', 'expires_at']);
@@ -299,9 +306,6 @@ begin
   if v_expires <= p_now then
     perform orbit_private.refuse('OR001', format('expires_at is over: %s', v_expires));
   end if;
-  -- 244 random bits of the server's strong generator, of which the prefix shows 32.
-  v_hex := encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex');
-  v_token := 'orbit_' || v_hex;
   insert into orbit.trigger_tokens (organization_id, project_id, name, prefix, hash, created_by, created_at, expires_at)
     values (v_project.organization_id, v_project.id, v_name, left(v_token, 14), sha256(convert_to(v_token, 'utf8')),
             (select u.id from orbit.users u where u.id = (select auth.uid())), p_now, v_expires)

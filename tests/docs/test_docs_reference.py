@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from support.documentation import ROOT, Section, page, pages, words
 
 import orbit_context.errors as errors_module
+from orbit_context.client.agent_tokens import AgentTokens
 from orbit_context.client.audit import Audit
 from orbit_context.client.business_units import BusinessUnits
 from orbit_context.client.credentials import Credentials
@@ -353,6 +354,7 @@ METHODS: dict[str, Any] = {
         ("schedules.", Schedules),
         ("channels.", Channels),
         ("tokens.", Tokens),
+        ("agent_tokens.", AgentTokens),
         ("workers.", Workers),
         ("history.", History),
         ("fixtures.", Fixtures),

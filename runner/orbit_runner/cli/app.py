@@ -38,7 +38,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "project": "project",
         "access": "access",
     },
-    "Oversight": {"audit": "audit", "limits": "limits", "token": "token"},
+    "Oversight": {"audit": "audit", "limits": "limits", "token": "token", "agent-token": "agent_token"},
     "Installation": {
         "db": "db",
         "local": "local",
@@ -60,7 +60,8 @@ class _Application(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _MODULES:
             return None
-        command: click.Command = getattr(import_module(f"orbit_runner.cli.commands.{_MODULES[cmd_name]}"), cmd_name)
+        module = import_module(f"orbit_runner.cli.commands.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
