@@ -32,6 +32,7 @@ FUNCTIONS = (
     "list_unit_members", "set_unit_member", "remove_unit_member",
     "save_project", "list_projects", "delete_project",
     "grant_permission", "revoke_permission", "list_permissions", "can", "explain_access",
+    "start_runs",
     "set_secret", "list_secrets", "read_secret", "rotate_secrets", "replace_secret",
 )  # fmt: skip
 """The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""

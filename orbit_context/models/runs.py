@@ -72,6 +72,8 @@ class Run(Message):
     """The run's number in the queue."""
     lane: int = 0
     """Where its tests wait: 0 is served by every worker, any other by the run's own."""
+    batch_id: UUID | None = None
+    """What it was started with: a batch, or a pipeline's run."""
 
     @property
     def is_final(self) -> bool:

@@ -1004,6 +1004,8 @@ class TestRun(Message):
     """What started it: cli, sdk, …"""
     idempotency_key: str | None = None
     """A start with the same key answers this run; null: none was given."""
+    batch_id: UUID | None = None
+    """What it was started with: a batch (orbit.start_runs), or a pipeline's run, whose id it then is; null: alone."""
     counts: Any = None
     """{total, waiting, running, passed, …} at its end; null until then."""
     event_seq: int

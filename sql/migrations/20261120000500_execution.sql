@@ -21,6 +21,7 @@ create table orbit.test_runs (
   base_dir text,
   triggered_by text not null default 'sdk',
   idempotency_key text,
+  batch_id uuid,
   counts jsonb,
   event_seq bigint not null default 0,
   created_by uuid,
@@ -42,6 +43,7 @@ create index idx_test_runs_organization_id on orbit.test_runs (organization_id, 
 create index idx_test_runs_suite_id on orbit.test_runs (suite_id, created_at desc);
 create index idx_test_runs_version_id on orbit.test_runs (version_id);
 create index idx_test_runs_environment_id on orbit.test_runs (environment_id);
+create index idx_test_runs_batch_id on orbit.test_runs (batch_id) where batch_id is not null;
 comment on table orbit.test_runs is 'One execution of a suite version.';
 comment on column orbit.test_runs.id is 'Drawn at random, or chosen by who started it.';
 comment on column orbit.test_runs.organization_id is 'The project''s organisation.';
@@ -58,6 +60,7 @@ comment on column orbit.test_runs.selection is 'Which tests were asked for: {tes
 comment on column orbit.test_runs.variables is 'Those given at the start, by name; they come before the environment''s.';
 comment on column orbit.test_runs.triggered_by is 'What started it: cli, sdk, …';
 comment on column orbit.test_runs.idempotency_key is 'A start with the same key answers this run; null: none was given.';
+comment on column orbit.test_runs.batch_id is 'What it was started with: a batch (orbit.start_runs), or a pipeline''s run, whose id it then is; null: alone.';
 comment on column orbit.test_runs.counts is '{total, waiting, running, passed, …} at its end; null until then.';
 comment on column orbit.test_runs.event_seq is 'The number of its last event, when it is finished.';
 comment on column orbit.test_runs.created_by is 'Who started it; null for administrative roles.';

@@ -132,7 +132,7 @@ begin
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'organization', 'project', 'environment', 'environment_id',
-    'variables', 'defaults', 'templates', 'secrets', 'credentials', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'order', 'private', 'idempotency_key', 'triggered_by', 'base_dir') limit 1;
+    'variables', 'defaults', 'templates', 'secrets', 'credentials', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'order', 'private', 'idempotency_key', 'triggered_by', 'base_dir', 'batch_id') limit 1;
   if found then
     perform orbit_private.refuse('OR001', format('unknown field %s', left(v_bad, 60)), '', 'See the comment of orbit.start_run.');
   end if;
@@ -208,12 +208,12 @@ begin
   perform orbit_private.ensure_partitions(v_now);
   v_id := case when p_request ? 'run_id' then orbit_private.to_uuid(p_request ->> 'run_id', 'run_id') else gen_random_uuid() end;
   insert into orbit.test_runs (id, organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
-                               selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, created_by, created_at)
+                               selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, batch_id, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
             coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
             coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(nullif(p_request -> 'variables', 'null'), '{}'),
             array(select jsonb_array_elements_text(coalesce(nullif(p_request -> 'defaults', 'null'), '[]'))), coalesce(nullif(p_request -> 'templates', 'null'), '{}'),
-            coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', v_base_dir,
+            coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', v_base_dir, orbit_private.batch_of(p_request, v_suite.organization_id),
             (select auth.uid()), v_now)
     on conflict do nothing returning * into v_run;
   if v_run.id is null then
@@ -279,7 +279,7 @@ comment on function orbit_private.start_run is 'See orbit.start_run.';
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
 comment on function orbit.start_run is
-  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), credentials?: [name of one''s own, …], selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), order?: impact (what failed lately and what is slow first) | suite, private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine)}. Answers the run. OR001, OR002, OR003, OR004 a credential has expired, OR005 nothing selected.';
+  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), credentials?: [name of one''s own, …], selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), order?: impact (what failed lately and what is slow first) | suite, private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine), batch_id? (what it belongs to: see orbit.start_runs)}. Answers the run. OR001, OR002, OR003, OR004 a credential has expired, OR005 nothing selected.';
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,7 @@ begin
         select r.finished_at, r.started_at from orbit.test_runs r
           where r.suite_id = t.suite_id and r.status in ('passed', 'failed') and r.selection is not distinct from t.selection
           order by r.created_at desc limit 5) o),
-    'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id)
+    'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id, 'batch_id', t.batch_id)
   from unnest(p_ids) with ordinality i (id, n)
     join orbit.test_runs t on t.id = i.id join orbit.test_suites s on s.id = t.suite_id join orbit.projects j on j.id = s.project_id
     left join orbit.environments e on e.id = t.environment_id
