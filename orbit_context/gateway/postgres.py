@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 
 from orbit_context.errors import DatabaseUnavailableError, OrbitError
+from orbit_context.gateway.pooler import connect_through
 from orbit_context.gateway.port import encoded
 from orbit_context.gateway.translation import from_database
 
@@ -32,7 +33,6 @@ CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
 )
 """What a connection raises when the database is away; a new connection may find it again."""
 
-_TRANSACTION_POOLER_PORT = 6543
 _CONNECT_TIMEOUT = 10.0
 _VICTIMS = 4
 """How often a call that lost to another one is said again."""
@@ -46,14 +46,8 @@ async def connect(
     `command_timeout`: seconds that a statement may take.
     """
     try:
-        # A pooler in transaction mode gives each statement another backend: nothing may be prepared by name.
-        pooled = urlsplit(dsn).port == _TRANSACTION_POOLER_PORT
-        return await asyncpg.connect(
-            dsn,
-            timeout=_CONNECT_TIMEOUT,
-            command_timeout=command_timeout,
-            statement_cache_size=0 if pooled else 100,
-            server_settings={} if pooled else {"application_name": application_name},
+        return await connect_through(
+            dsn, application_name=application_name, patience=_CONNECT_TIMEOUT, command_timeout=command_timeout
         )
     except (*CONNECTION_ERRORS, asyncpg.PostgresError, ValueError) as error:
         raise unavailable(dsn, error) from error
