@@ -56,6 +56,10 @@ format: $(READY) ## format and fix what can be fixed
 bench: $(READY) ## measure Orbit beside its peers (ARGS="--only queue")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+# Not on xdist: what they measure is told as it comes, and each has the machine to itself.
+drills: $(READY) ## rehearse failures at full size: workers killed, Postgres shot down, 10,000 interleavings
+	@ORBIT_DRILLS=long $(BIN)/python -m pytest -q -s tests/drills tests/queue/test_queue_model.py tests/queue/test_queue_starvation.py $(ARGS)
+
 types: $(READY) ## write the models of the tables anew from the database's catalog
 	@$(BIN)/orbit db push >/dev/null
 	@$(BIN)/python tools/table_models.py "$$($(BIN)/orbit db url)" > .tables.tmp
@@ -70,4 +74,4 @@ clean: ## stop the embedded Postgres and remove what the targets made, its data 
 	@rm -rf $(VENV) .orbit .bench .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check format bench types lock clean
+.PHONY: help setup demo test check format bench drills types lock clean
