@@ -3,8 +3,8 @@
     python -m benchmarks.recovery [--rounds 5] [--workers 4] [--slots 8] [--tests 400] [--kill 2]
 
 Workers as users start them (`orbit worker`), with the defaults: a heartbeat every 2.5 s, a lease of 10 s. In the middle of a run
-of tests that take 0.3 s each, some of them are killed with kill -9. Measured by the database's clock, from the kill: until each test
-that they held was claimed again, and until the run was over. On an embedded server of its own with Orbit's durable settings.
+of tests that take 0.3 s each, some of them are killed with kill -9. Measured by the database's clock, from the kill: until each
+test that they held was claimed again, and until the run was over. On an embedded server of its own with Orbit's durable settings.
 Beside it stands what others document of their defaults; that is read, not measured.
 """
 
