@@ -25,15 +25,17 @@ if TYPE_CHECKING:
     from orbit_context.client.environments import Environments
     from orbit_context.client.fixtures import Fixtures
     from orbit_context.client.limits import Limits
-    from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
+    from orbit_context.client.operations import Channels, History, Tokens, Workers
     from orbit_context.client.organizations import Organizations
     from orbit_context.client.permissions import Permissions
     from orbit_context.client.preferences import Preferences
     from orbit_context.client.projects import Projects
     from orbit_context.client.report_templates import ReportTemplates
     from orbit_context.client.runs import Runs
+    from orbit_context.client.schedules import Schedules
     from orbit_context.client.searches import Searches
     from orbit_context.client.secrets import Secrets
+    from orbit_context.client.status import DeadLetters, Queue
     from orbit_context.client.suites import Suites
     from orbit_context.client.variables import Variables
     from orbit_context.context import TestExecutionContextManager
@@ -130,7 +132,7 @@ class Orbit:
     @cached_property
     def schedules(self) -> Schedules:
         """When runs start by themselves."""
-        from orbit_context.client.operations import Schedules
+        from orbit_context.client.schedules import Schedules
 
         return Schedules(self._gateway)
 
@@ -168,6 +170,20 @@ class Orbit:
         from orbit_context.client.operations import History
 
         return History(self._gateway)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """What waits and why, how it went, whether all is well."""
+        from orbit_context.client.status import Queue
+
+        return Queue(self._gateway)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """Tests that were given up."""
+        from orbit_context.client.status import DeadLetters
+
+        return DeadLetters(self._gateway)
 
     @cached_property
     def organizations(self) -> Organizations:

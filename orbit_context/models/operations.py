@@ -1,4 +1,4 @@
-"""Schedules, channels, trigger tokens, workers, and what is kept of the past."""
+"""Channels, trigger tokens, workers, and what is kept of the past."""
 
 from __future__ import annotations
 
@@ -16,35 +16,9 @@ __all__ = [
     "FailureKind",
     "FinishedRun",
     "NewTriggerToken",
-    "Schedule",
     "TriggerToken",
     "WorkerInfo",
 ]
-
-
-class Schedule(Message):
-    """When a suite is run by itself."""
-
-    id: UUID
-    project_id: UUID
-    name: str
-    suite_id: UUID
-    suite: str
-    """The suite's key."""
-    environment: str | None = None
-    kind: Literal["cron", "interval", "once"]
-    cron: str | None = None
-    every: float | None = None
-    """Seconds."""
-    at: datetime | None = None
-    time_zone: str = "UTC"
-    missed: Literal["skip", "once", "all"] = "once"
-    paused: bool = False
-    options: dict[str, Any] = {}
-    next_run_at: datetime | None = None
-    """None until the engine has reckoned it, while paused, and when it will not run any more."""
-    last_run_at: datetime | None = None
-    last_run_id: UUID | None = None
 
 
 class Channel(Message):
@@ -168,6 +142,7 @@ class DeadLetter(Message):
     project_id: UUID
     run_id: UUID
     test_case_id: UUID
+    suite: str
     key: str
     position: int
     attempts: int
@@ -178,3 +153,7 @@ class DeadLetter(Message):
     replayed_at: datetime | None = None
     replay_run_id: UUID | None = None
     dropped_at: datetime | None = None
+    closed_by: UUID | None = None
+    """Who replayed or dropped it."""
+    note: str | None = None
+    """What they said."""

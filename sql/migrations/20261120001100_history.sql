@@ -175,13 +175,15 @@ create table orbit.dead_letters (
   replay_run_id uuid references orbit.test_runs (id) on delete set null,
   dropped_at timestamptz,
   closed_by uuid references orbit.users (id) on delete set null,
+  note text,
   constraint dead_letters_run_id_position_key unique (run_id, position),
   constraint dead_letters_position_check check (position >= 0),
   constraint dead_letters_attempts_check check (attempts > 0),
   constraint dead_letters_closed_once_check check (
     num_nonnulls(replayed_at, dropped_at) <= 1
     and (replay_run_id is null or replayed_at is not null)
-    and (closed_by is null or num_nonnulls(replayed_at, dropped_at) = 1))
+    and (closed_by is null or num_nonnulls(replayed_at, dropped_at) = 1)),
+  constraint dead_letters_note_check check (length(note) between 1 and 1000)
 );
 create index idx_dead_letters_project_id on orbit.dead_letters (project_id, created_at desc);
 create index idx_dead_letters_test_case_id on orbit.dead_letters (test_case_id);
@@ -201,6 +203,7 @@ comment on column orbit.dead_letters.replayed_at is 'When it was tried anew; nul
 comment on column orbit.dead_letters.replay_run_id is 'The run that tries it anew; null also where that run is gone.';
 comment on column orbit.dead_letters.dropped_at is 'When somebody decided to leave it at that; null: not yet.';
 comment on column orbit.dead_letters.closed_by is 'Who replayed or dropped it; null for administrative roles.';
+comment on column orbit.dead_letters.note is 'What they said when they did; null: nothing.';
 
 -- RLS ------------------------------------------------------------------------------------------------------------------------
 
@@ -299,6 +302,17 @@ exception when data_exception then
 end $$;
 comment on function orbit.list_failures is 'Kinds of failures, the one seen last first: {organization?, project?, test_case_id?, category?, cluster?, limit? = 50, at most 1000} → [{id, project_id, test_case_id, environment_id, fingerprint, category, message, root_cause_hint, cluster, occurrences, first_run_id, first_seen_at, last_run_id, last_seen_at}].';
 
+create function orbit_private.letter_of(p orbit.dead_letters)
+returns jsonb language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', p.id, 'project_id', p.project_id, 'run_id', p.run_id, 'test_case_id', p.test_case_id, 'suite', s.name, 'key', c.key,
+      'position', p.position, 'attempts', p.attempts, 'reason', p.reason, 'previous_attempts', p.previous_attempts,
+      'state', case when p.replayed_at is not null then 'replayed' when p.dropped_at is not null then 'dropped' else 'open' end,
+      'created_at', p.created_at, 'replayed_at', p.replayed_at, 'replay_run_id', p.replay_run_id, 'dropped_at', p.dropped_at,
+      'closed_by', p.closed_by, 'note', p.note)
+    from orbit.test_cases c join orbit.test_suites s on s.id = c.suite_id where c.id = p.test_case_id
+$$;
+comment on function orbit_private.letter_of is 'A dead letter as callers see it.';
+
 create function orbit.list_dead_letters(p_request jsonb)
 returns jsonb language plpgsql stable set search_path = '' as $$
 declare v_scope uuid[] := orbit_private.scope_of(p_request); v_rows jsonb; v_state text := coalesce(p_request ->> 'state', 'open');
@@ -307,25 +321,158 @@ begin
   if v_state not in ('open', 'replayed', 'dropped', 'all') then
     perform orbit_private.refuse('OR001', format('a dead letter is never %s', left(v_state, 40)), '', 'state is one of open, replayed, dropped, all.');
   end if;
-  select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'project_id', d.project_id, 'run_id', d.run_id, 'test_case_id', d.test_case_id, 'key', c.key,
-      'position', d.position, 'attempts', d.attempts, 'reason', d.reason, 'previous_attempts', d.previous_attempts,
-      'state', case when d.replayed_at is not null then 'replayed' when d.dropped_at is not null then 'dropped' else 'open' end,
-      'created_at', d.created_at, 'replayed_at', d.replayed_at, 'replay_run_id', d.replay_run_id, 'dropped_at', d.dropped_at)
-      order by d.created_at desc, d.id), '[]') into v_rows
+  select coalesce(jsonb_agg(orbit_private.letter_of(d) order by d.created_at desc, d.id), '[]') into v_rows
     from (select l.* from orbit.dead_letters l
             where (v_scope is null or l.project_id = any (v_scope))
               and case v_state when 'all' then true when 'replayed' then l.replayed_at is not null when 'dropped' then l.dropped_at is not null
                   else l.replayed_at is null and l.dropped_at is null end
-            order by l.created_at desc limit orbit_private.limit_of(p_request)) d
-    join orbit.test_cases c on c.id = d.test_case_id;
+            order by l.created_at desc limit orbit_private.limit_of(p_request)) d;
   return v_rows;
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
-comment on function orbit.list_dead_letters is 'Tests that were given up, the newest first: {organization?, project?, state? = open | replayed | dropped | all, limit? = 50, at most 1000} → [{id, project_id, run_id, test_case_id, key, position, attempts, reason, previous_attempts, state, created_at, replayed_at, replay_run_id, dropped_at}].';
+comment on function orbit.list_dead_letters is 'Tests that were given up, the newest first: {organization?, project?, state? = open | replayed | dropped | all, limit? = 50, at most 1000} → [{id, project_id, run_id, test_case_id, suite, key, position, attempts, reason, previous_attempts, state, created_at, replayed_at, replay_run_id, dropped_at, closed_by, note}].';
 
-grant execute on function orbit_private.scope_of, orbit_private.limit_of to authenticated, service_role;
-grant execute on function orbit.list_metrics, orbit.list_run_history, orbit.list_failures, orbit.list_dead_letters to authenticated, service_role;
+-- Definer: it answers "not found" alike for what is not there and for what is not the caller's.
+create function orbit_private.visible_letter(p_id text)
+returns orbit.dead_letters language plpgsql stable security definer set search_path = '' as $$
+declare v_letter orbit.dead_letters; v_ids uuid[];
+begin
+  if p_id ~ '^[0-9a-f][0-9a-f-]{3,34}$' then
+    v_ids := array(select d.id from orbit.dead_letters d where d.id::text like p_id || '%'
+        and (orbit_private.caller_is_trusted() or d.project_id = any (array(select orbit_private.my_project_ids()))) limit 2);
+    if cardinality(v_ids) > 1 then
+      perform orbit_private.refuse('OR001', format('more than one dead letter''s id begins with %s', p_id), '', 'Give more of it.');
+    end if;
+  else
+    v_ids := array[orbit_private.to_uuid(p_id, 'id')];
+  end if;
+  select d.* into v_letter from orbit.dead_letters d where d.id = v_ids[1]
+    and (orbit_private.caller_is_trusted() or d.project_id = any (array(select orbit_private.my_project_ids())));
+  if v_letter.id is null then
+    perform orbit_private.refuse('OR002', format('no dead letter %s', left(p_id, 60)), '', 'List them: orbit dead-letters list --state all');
+  end if;
+  return v_letter;
+end $$;
+comment on function orbit_private.visible_letter is 'The dead letter of that id, or of which the id begins so (four characters or more); OR002 unless the caller may read it.';
+
+create function orbit.get_dead_letter(p_request jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  perform orbit_private.refuse_unknown(p_request, array['id']);
+  return orbit_private.letter_of(orbit_private.visible_letter(orbit_private.required(p_request, 'id')));
+end $$;
+comment on function orbit.get_dead_letter is 'A test that was given up, by {id} or the beginning of it: one row of orbit.list_dead_letters. OR002.';
+
+create function orbit_private.letters_meant(p_request jsonb)
+returns uuid[] language plpgsql stable set search_path = '' as $$
+-- Granted to nobody: called by what asks for run.control.
+declare v_projects uuid[]; v_ids uuid[];
+begin
+  perform orbit_private.refuse_unknown(p_request, array['ids', 'organization', 'project', 'all', 'note']);
+  if length(p_request ->> 'note') > 1000 then
+    perform orbit_private.refuse('OR001', 'note is longer than 1,000 characters', format('it has %s', length(p_request ->> 'note')));
+  end if;
+  if num_nonnulls(p_request ->> 'ids', p_request ->> 'project', nullif((p_request ->> 'all')::boolean, false)) <> 1 then
+    perform orbit_private.refuse('OR001', 'which dead letters is not said', '', 'Say one of ids: [id, …], project, and all: true.');
+  end if;
+  if p_request ->> 'ids' is not null then
+    if jsonb_typeof(p_request -> 'ids') <> 'array' or jsonb_array_length(p_request -> 'ids') not between 1 and 200 then
+      perform orbit_private.refuse('OR001', 'ids is an array of 1 to 200 ids');
+    end if;
+    for n in 0 .. jsonb_array_length(p_request -> 'ids') - 1 loop
+      v_ids := v_ids || (orbit_private.visible_letter(coalesce(p_request -> 'ids' ->> n, ''))).id;
+    end loop;
+  else
+    v_projects := orbit_private.projects_in_scope(p_request);
+    v_ids := array(select d.id from orbit.dead_letters d where d.replayed_at is null and d.dropped_at is null
+        and (v_projects is null or d.project_id = any (v_projects))
+        and (orbit_private.caller_is_trusted() or d.project_id = any (array(select orbit_private.my_project_ids('run.control'))))
+      order by d.created_at, d.id limit 200);
+  end if;
+  return array(select distinct i from unnest(v_ids) i order by i);  -- locked in this order
+end $$;
+comment on function orbit_private.letters_meant is 'The dead letters that a request means: its ids, else the open ones of the project, or of all, in which the caller may control runs; at most 200.';
+
+-- Definer: it starts runs as the caller, and writes what nobody writes.
+create function orbit_private.replay_dead_letters(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+-- One that somebody else is just replaying is waited for, and is then replayed already: there is one new run, whoever comes.
+declare
+  v_letter orbit.dead_letters; v_run orbit.test_runs; v_key text; v_id uuid; v_new jsonb; v_replayed jsonb := '[]'; v_skipped jsonb := '[]'; v_said text;
+begin
+  foreach v_id in array orbit_private.letters_meant(p_request) loop
+    select * into v_letter from orbit.dead_letters d where d.id = v_id for update;
+    continue when not found;
+    select * into v_run from orbit.test_runs r where r.id = v_letter.run_id;
+    perform orbit_private.require('run.control', 'suite', v_run.suite_id);
+    if v_letter.replayed_at is not null or v_letter.dropped_at is not null then
+      v_skipped := v_skipped || jsonb_build_object('id', v_id, 'reason', case when v_letter.dropped_at is not null then 'it was dropped'
+        else 'it was replayed' || coalesce(' in the run ' || v_letter.replay_run_id, '') end);
+      continue;
+    end if;
+    v_key := (select c.key from orbit.test_cases c where c.id = v_letter.test_case_id);
+    begin
+      v_new := orbit_private.start_run(jsonb_strip_nulls(jsonb_build_object('suite_id', v_run.suite_id, 'environment_id', v_run.environment_id,
+          'selection', jsonb_build_object('tests', jsonb_build_array(v_key)), 'variables', v_run.variables, 'templates', v_run.templates,
+          'priority', v_run.priority, 'base_dir', v_run.base_dir, 'triggered_by', 'replay'))
+        || jsonb_build_object('defaults', to_jsonb(v_run.defaults)));
+    exception when sqlstate 'OR002' or sqlstate 'OR004' or sqlstate 'OR005' then  -- the test is gone, say; the others are replayed all the same
+      get stacked diagnostics v_said = message_text;
+      v_skipped := v_skipped || jsonb_build_object('id', v_id, 'reason', v_said);
+      continue;
+    end;
+    -- What the run was given in secret, as long as it is kept; another person's credentials stay that person's.
+    insert into orbit_private.run_secret (queue_no, name, sealed, place, fields)
+      select (v_new ->> 'queue_no')::bigint, s.name, s.sealed, s.place, s.fields from orbit_private.run_secret s
+        where s.queue_no = v_run.queue_no and (s.name not like 'credentials.%' or v_run.created_by is not distinct from (select auth.uid()))
+      on conflict do nothing;
+    update orbit.dead_letters d set replayed_at = clock_timestamp(), replay_run_id = (v_new ->> 'id')::uuid, note = nullif(p_request ->> 'note', ''),
+        closed_by = (select u.id from orbit.users u where u.id = (select auth.uid())) where d.id = v_id;
+    v_replayed := v_replayed || jsonb_build_object('id', v_id, 'key', v_key, 'run_id', v_new ->> 'id');
+  end loop;
+  return jsonb_build_object('replayed', v_replayed, 'skipped', v_skipped);
+exception when data_exception or check_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit_private.replay_dead_letters is 'See orbit.replay_dead_letters.';
+
+create function orbit.replay_dead_letters(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.replay_dead_letters(p_request) $$;
+comment on function orbit.replay_dead_letters is 'Tries tests anew that were given up, each in a run of its own with what it needs, by the shared workers: {ids: [id, …] | project, organization? | all: true, note? (up to 1,000 characters)} → {replayed: [{id, key, run_id}], skipped: [{id, reason}]}. With project or all: the 200 oldest open ones. Each is replayed once. OR002, OR003 without run.control and run.start.';
+
+-- Definer: it writes what nobody writes, after require().
+create function orbit_private.drop_dead_letters(p_request jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare v_letter orbit.dead_letters; v_id uuid; v_dropped jsonb := '[]'; v_skipped jsonb := '[]';
+begin
+  foreach v_id in array orbit_private.letters_meant(p_request) loop
+    select * into v_letter from orbit.dead_letters d where d.id = v_id for update;
+    continue when not found;
+    perform orbit_private.require('run.control', 'suite', (select r.suite_id from orbit.test_runs r where r.id = v_letter.run_id));
+    if v_letter.replayed_at is not null or v_letter.dropped_at is not null then
+      v_skipped := v_skipped || jsonb_build_object('id', v_id, 'reason', case when v_letter.dropped_at is not null then 'it was dropped'
+        else 'it was replayed' || coalesce(' in the run ' || v_letter.replay_run_id, '') end);
+      continue;
+    end if;
+    update orbit.dead_letters d set dropped_at = clock_timestamp(), note = nullif(p_request ->> 'note', ''),
+        closed_by = (select u.id from orbit.users u where u.id = (select auth.uid())) where d.id = v_id;
+    v_dropped := v_dropped || to_jsonb(v_id);
+  end loop;
+  return jsonb_build_object('dropped', v_dropped, 'skipped', v_skipped);
+exception when data_exception or check_violation then
+  perform orbit_private.malformed(sqlstate, sqlerrm);
+end $$;
+comment on function orbit_private.drop_dead_letters is 'See orbit.drop_dead_letters.';
+
+create function orbit.drop_dead_letters(p_request jsonb)
+returns jsonb language sql set search_path = '' as $$ select orbit_private.drop_dead_letters(p_request) $$;
+comment on function orbit.drop_dead_letters is 'Leaves tests that were given up at that: {ids: [id, …] | project, organization? | all: true, note? (up to 1,000 characters)} → {dropped: [id], skipped: [{id, reason}]}. They stay to be read. OR002, OR003 without run.control.';
+
+grant execute on function orbit_private.scope_of, orbit_private.limit_of, orbit_private.letter_of, orbit_private.visible_letter,
+  orbit_private.replay_dead_letters, orbit_private.drop_dead_letters to authenticated, service_role;
+grant execute on function orbit.list_metrics, orbit.list_run_history, orbit.list_failures, orbit.list_dead_letters, orbit.get_dead_letter,
+  orbit.replay_dead_letters, orbit.drop_dead_letters to authenticated, service_role;
 
 select orbit_private.audited('orbit.dead_letters', 'dead_letter');
 

@@ -23,15 +23,17 @@ from orbit_context.client.credentials import Credentials
 from orbit_context.client.environments import Environments
 from orbit_context.client.fixtures import Fixtures
 from orbit_context.client.limits import Limits
-from orbit_context.client.operations import Channels, History, Schedules, Tokens, Workers
+from orbit_context.client.operations import Channels, History, Tokens, Workers
 from orbit_context.client.organizations import Organizations
 from orbit_context.client.permissions import Permissions
 from orbit_context.client.preferences import Preferences
 from orbit_context.client.projects import Projects
 from orbit_context.client.report_templates import ReportTemplates
 from orbit_context.client.runs import Runs
+from orbit_context.client.schedules import Schedules
 from orbit_context.client.searches import Searches
 from orbit_context.client.secrets import Secrets
+from orbit_context.client.status import DeadLetters, Queue
 from orbit_context.client.suites import Suites
 from orbit_context.client.variables import Variables
 from orbit_context.context import TestExecutionContextManager
@@ -357,6 +359,8 @@ METHODS: dict[str, Any] = {
         ("agent_tokens.", AgentTokens),
         ("workers.", Workers),
         ("history.", History),
+        ("queue.", Queue),
+        ("dead_letters.", DeadLetters),
         ("fixtures.", Fixtures),
         ("report_templates.", ReportTemplates),
         ("preferences.", Preferences),

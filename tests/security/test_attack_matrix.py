@@ -52,6 +52,7 @@ CALLERS = {
 READ = {
     # name: the least role, "self" (the person in user_id), "all" (whoever is signed in), "member" (of any project) or "none"
     "actions": "all",
+    "state_transitions": "all",
     "limits": "all",
     "setting_definitions": "all",
     "audit_log": "admin",
