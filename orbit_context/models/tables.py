@@ -36,6 +36,10 @@ __all__ = [
     "ReportTemplate",
     "SavedSearch",
     "Schedule",
+    "ScheduleSlot",
+    "Setting",
+    "SettingDefinition",
+    "StateTransition",
     "TestCase",
     "TestDataFixture",
     "TestDependency",
@@ -228,6 +232,8 @@ class DeadLetter(Message):
     """When somebody decided to leave it at that; null: not yet."""
     closed_by: UUID | None = None
     """Who replayed or dropped it; null for administrative roles."""
+    note: str | None = None
+    """What they said when they did; null: nothing."""
 
 
 class EnvironmentVariable(Message):
@@ -646,6 +652,28 @@ class SavedSearch(Message):
     """When it was last changed."""
 
 
+class ScheduleSlot(Message):
+    """What became of each time at which a schedule was due: of each the newest 1,000 of the last 90 days. A slot is
+    here once it is decided, and is decided once."""
+
+    schedule_id: UUID
+    """Whose."""
+    slot_at: datetime
+    """When it was due."""
+    project_id: UUID
+    """The schedule's project."""
+    status: Literal["started", "missed", "failed"]
+    """started; missed: nobody was there and the schedule does not make up for it; failed: the start was refused."""
+    reason: str | None = None
+    """Why it did not start; null where it did."""
+    run_id: UUID | None = None
+    """The run that it started; null also where it is gone."""
+    until_at: datetime | None = None
+    """The row stands for all slots up to this one, after a long outage; null: for one."""
+    decided_at: datetime
+    """When a worker came by and decided it."""
+
+
 class Schedule(Message):
     """When a suite is run by itself. Saved by people; next_run_at and last_run_at are the engine's, which starts the
     runs."""
@@ -673,25 +701,104 @@ class Schedule(Message):
     """A name of the IANA database: Europe/Paris. A cron expression means that place's clocks, summer time
     included."""
     missed: Literal["skip", "once", "all"]
-    """What is made up for when nobody was there to start it: skip nothing of it, once for all of it, or all of it."""
+    """What is made up for when nobody was there to start it: skip: nothing; once: all of it by one run; all: each
+    slot, at most the newest 100."""
     paused: bool
     """It starts nothing until resumed."""
     options: Any
     """What else start_run takes: selection, variables, concurrency, fail_fast, timeout, priority. No secrets: those
     belong to the environment."""
+    anchor_at: datetime
+    """From where intervals are counted."""
     next_run_at: datetime | None = None
-    """When it is due next. Null until the engine has reckoned it after a change, while paused, and when it will not
-    run any more."""
+    """The slot that is due next. Null while paused, and when it will not run any more."""
+    retry_at: datetime | None = None
+    """The start of that slot was refused for a while: it is tried again then."""
+    retries: int
+    """How often that slot's start was refused."""
     last_run_at: datetime | None = None
     """When it last started a run; null: never."""
     last_run_id: UUID | None = None
     """That run; null also where it is gone."""
+    last_error: str | None = None
+    """Why the last start was refused; null where it was not."""
+    administrative: bool
+    """Its runs start with the rights of an administrative role: such a one saved it last."""
+    owner_id: UUID | None = None
+    """As whom its runs start: who saved it last. Null where it is administrative; else the account is gone, and it
+    starts none."""
     created_by: UUID | None = None
     """Who made it; null for administrative roles, or where the account is gone."""
     created_at: datetime
     """When it was made."""
     updated_at: datetime
     """When somebody last changed it."""
+
+
+class SettingDefinition(Message):
+    """What can be set."""
+
+    name: str
+    """As requests and `orbit config` say it; of a host, followed by a colon and the host."""
+    value_type: Literal["integer", "number", "boolean", "rate"]
+    """integer, number, boolean, or rate: {per_second, burst}."""
+    minimum: float | None = None
+    """The least value; of a rate, of per_second. Null for a boolean."""
+    maximum: float | None = None
+    """The greatest value, likewise."""
+    default_value: Any = None
+    """What holds where nothing is set; null: none, and then "none" may be set as well."""
+    levels: list[str]
+    """Where it may be set: installation (for all organisations), organization, project, environment."""
+    takes_host: bool
+    """Whether it is set for one target host each."""
+    unit: str | None = None
+    """Of what its value is a number; null: of nothing."""
+    description: str
+    """In a sentence."""
+
+
+class Setting(Message):
+    """What was set, and where."""
+
+    id: int
+    """In the order in which they were first set."""
+    organization_id: UUID | None = None
+    """Whose; null: of the installation, for all organisations."""
+    project_id: UUID | None = None
+    """Of which project; null: of the organisation as a whole."""
+    environment_id: UUID | None = None
+    """Of which environment of it; null: of the project as a whole."""
+    level: str
+    """installation | organization | project | environment: the narrowest of the columns before that is set."""
+    name: str
+    """What is set."""
+    host: str | None = None
+    """Of which target host, in lower case and without a port; null unless the definition takes one."""
+    value: Any
+    """Of the definition's type and in its range; JSON's null: none, whatever wider levels say."""
+    updated_by: UUID | None = None
+    """Who set it last; null for administrative roles, or where the account is gone."""
+    updated_at: datetime
+    """When it was last set."""
+
+
+class StateTransition(Message):
+    """Every change of state there is. What a test does on its way (subject test) is told apart from what comes of it
+    (subject result)."""
+
+    subject: Literal["run", "test", "result"]
+    """run: orbit.test_runs.status. test: where the test of a run stands in the queue. result:
+    orbit.test_results.status."""
+    from_state: str
+    """The state before; `new` where there was none."""
+    to_state: str
+    """The state after."""
+    by_whom: Literal["caller", "worker", "system", "caller or system", "worker or system", "anybody"]
+    """Whose doing it is: caller (whoever starts or cancels the run), worker, or system (deadlines, back-offs, lost
+    workers)."""
+    description: str
+    """When that happens, in a sentence."""
 
 
 class TestCase(Message):
@@ -728,6 +835,9 @@ class TestCase(Message):
     uses: list[str] | None = None
     """Names of the variables that it refers to, also through others: what a worker that holds it is given of the
     secrets. Null: nobody said, it may be any."""
+    requires: list[str]
+    """What a worker must be able to do to take it, in alphabetical order: docker, android, …; http is a matter of
+    course."""
     created_at: datetime
     """When it was first saved."""
     updated_at: datetime
@@ -976,8 +1086,10 @@ class TestRun(Message):
     """The run's number in the queue: a job's id is queue_no × 2^20 + the test's position, so that a run's jobs lie
     together."""
     lane: int
-    """Where its jobs wait: 0 is shared by all workers; a run that brings its own worker has a lane to itself (its
-    queue_no)."""
+    """Where its jobs wait, if its tests do not ask for anything: 0 is shared by all workers; a run that brings its
+    own worker has a lane to itself (its queue_no)."""
+    affinity_group: str | None = None
+    """What its tests are executed together by: a worker that is set up for it takes them all. Null: by nothing."""
     status: Literal["queued", "running", "cancelling", "passed", "failed", "errored", "cancelled", "timed_out"]
     """queued → running → passed, failed, errored, cancelled or timed_out; cancelling while workers are being told.
     Live: orbit.get_run."""

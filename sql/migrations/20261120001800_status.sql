@@ -276,10 +276,10 @@ $$;
 comment on function orbit_private.waiting_tests is 'Jobs that wait as callers see them, in the order given, each with why.';
 
 -- Definer: queue, lanes and gates are nobody's rows; visible_run() asks.
-create function orbit_private.explain_waiting(p_request jsonb, p_now timestamptz default clock_timestamp())
+create function orbit_private.explain_waiting(p_request jsonb)
 returns jsonb language plpgsql stable security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
 -- One test stands for all that wait alike: what is asked of lanes and gates is asked once a kind, however many tests the run has.
-declare v_run orbit.test_runs; v_limit int; v_base bigint; v_first bigint[]; v_tests int[];
+declare v_now timestamptz := clock_timestamp(); v_run orbit.test_runs; v_limit int; v_base bigint; v_first bigint[]; v_tests int[];
 begin
   perform orbit_private.refuse_unknown(p_request, array['run_id', 'limit']);
   v_limit := orbit_private.limit_of(p_request);
@@ -297,7 +297,7 @@ begin
   select array_agg(k.id), array_agg(k.tests) into v_first, v_tests from kinds k;
   return (
     with why as (
-      select w.reason, w.sentence, n.tests from orbit_private.waiting_of(v_first, p_now) w join unnest(v_first, v_tests) n (id, tests) on n.id = w.job_id)
+      select w.reason, w.sentence, n.tests from orbit_private.waiting_of(v_first, v_now) w join unnest(v_first, v_tests) n (id, tests) on n.id = w.job_id)
     select jsonb_build_object('run_id', v_run.id, 'waiting', coalesce((select sum(n) from unnest(v_tests) n), 0),
       'reasons', coalesce((select jsonb_agg(jsonb_build_object('reason', g.reason, 'tests', g.tests, 'sentence',
             case when g.tests = 1 or g.least = g.most and g.reason not in ('requirements', 'retry', 'lost') then g.least
@@ -305,7 +305,7 @@ begin
           from (select y.reason, sum(y.tests) as tests, min(y.sentence) as least, max(y.sentence) as most from why y group by y.reason) g
           join orbit_private.waiting_reasons() d on d.reason = g.reason), '[]'),
       'tests', orbit_private.waiting_tests(array(
-        select j.id from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576 and j.state < 2 order by j.id limit v_limit), p_now)));
+        select j.id from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576 and j.state < 2 order by j.id limit v_limit), v_now)));
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
@@ -353,10 +353,10 @@ end $$;
 comment on function orbit_private.finished_lately is 'How many results became final in the last 1, 5 and 15 minutes; from the newest p_most, however many there are.';
 
 -- Definer: queue, lanes, gates and workers are nobody's rows.
-create function orbit_private.queue_status(p_request jsonb, p_now timestamptz default clock_timestamp())
+create function orbit_private.queue_status(p_request jsonb)
 returns jsonb language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_projects uuid[]; v_runs bigint[]; v_limit int; v_jobs bigint[]; v_queue record; v_runs_in record; v_parked bigint; v_workers record; v_oldest timestamptz;
+  v_now timestamptz := clock_timestamp(); v_projects uuid[]; v_runs bigint[]; v_limit int; v_jobs bigint[]; v_queue record; v_runs_in record; v_parked bigint; v_workers record; v_oldest timestamptz;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'limit']);
   v_limit := orbit_private.limit_of(jsonb_build_object('limit', coalesce(p_request -> 'limit', '20')));
@@ -386,16 +386,16 @@ begin
   v_oldest := (select r.created_at from orbit.test_runs r where r.queue_no = v_queue.oldest >> 20);
   select count(*) as alive, coalesce(sum(w.slots), 0) as slots, count(*) filter (where w.draining) as draining into v_workers
     from orbit_private.worker w
-    where w.seen_at > p_now - interval '10 seconds'
+    where w.seen_at > v_now - interval '10 seconds'
       and (v_projects is null or w.organization_id is null or w.organization_id in (select p.organization_id from orbit.projects p where p.id = any (v_projects)));
   return jsonb_build_object(
     'depth', jsonb_build_object('ready', v_queue.ready, 'put_off', v_queue.put_off, 'parked', v_parked,
       'blocked', greatest(v_runs_in.waiting - v_queue.ready - v_queue.put_off - v_parked, 0), 'running', v_runs_in.running, 'runs', v_runs_in.runs),
-    'oldest_waiting', case when v_oldest is not null then round(greatest(extract(epoch from p_now - v_oldest), 0)::numeric, 3) end,
-    'finished', orbit_private.finished_lately(v_projects, p_now),
+    'oldest_waiting', case when v_oldest is not null then round(greatest(extract(epoch from v_now - v_oldest), 0)::numeric, 3) end,
+    'finished', orbit_private.finished_lately(v_projects, v_now),
     'workers', jsonb_build_object('alive', v_workers.alive, 'draining', v_workers.draining, 'slots', v_workers.slots,
       'free', greatest(v_workers.slots - (select coalesce(sum(p.running), 0) from orbit_private.run_progress p where p.running > 0), 0)),
-    'waiting', orbit_private.waiting_tests(v_jobs, p_now));
+    'waiting', orbit_private.waiting_tests(v_jobs, v_now));
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
@@ -408,16 +408,16 @@ comment on function orbit.queue_status is 'What waits, of the projects that the 
 -- How it went ------------------------------------------------------------------------------------------------------------------------
 
 -- Definer: one question of what the caller sees, not one a row.
-create function orbit_private.stats(p_request jsonb, p_now timestamptz default clock_timestamp())
+create function orbit_private.stats(p_request jsonb)
 returns jsonb language plpgsql stable security definer set search_path = '' set work_mem = '32MB' set jit = off as $$
-declare v_days int := coalesce((p_request ->> 'days')::int, 7); v_projects uuid[]; v_from timestamptz; v_answer jsonb;
+declare v_now timestamptz := clock_timestamp(); v_days int := coalesce((p_request ->> 'days')::int, 7); v_projects uuid[]; v_from timestamptz; v_answer jsonb;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'days']);
   if v_days not between 1 and 366 then
     perform orbit_private.refuse('OR001', format('days is a whole number from 1 to 366, and not %s', v_days));
   end if;
   v_projects := coalesce(orbit_private.projects_in_scope(p_request), array(select p.id from orbit.projects p));
-  v_from := (date_trunc('day', p_now at time zone 'utc') - make_interval(days => v_days - 1)) at time zone 'utc';
+  v_from := (date_trunc('day', v_now at time zone 'utc') - make_interval(days => v_days - 1)) at time zone 'utc';
   -- Counted once by day and suite, which is little; only percentiles go over the runs again.
   with kept as not materialized (
     select (h.finished_at at time zone 'utc')::date as day, h.status, h.duration_ms / 1000 as duration, h.project_id, h.suite_id
@@ -461,7 +461,7 @@ begin
       from chosen s
       left join slow_days d on s.all_suites = 1 and d.day is not distinct from s.day
       left join slow_suites u on s.all_suites = 0 and u.suite_id = s.suite_id and u.project_id = s.project_id)
-  select jsonb_build_object('since', v_from, 'until', p_now,
+  select jsonb_build_object('since', v_from, 'until', v_now,
       'total', (select t.figures from told t where t.all_days = 1 and t.all_suites = 1),
       'days', coalesce((select jsonb_agg(jsonb_build_object('date', t.day) || t.figures order by t.day) from told t where t.all_days = 0), '[]'),
       'suites', coalesce((select jsonb_agg(jsonb_build_object('suite_id', b.suite_id, 'project', p.slug, 'suite', b.suite) || b.figures
@@ -481,10 +481,10 @@ comment on function orbit.stats is 'How the runs went that were finished lately,
 -- Whether all is well ------------------------------------------------------------------------------------------------------------------
 
 -- Definer: the queue, workers and the list of migrations are nobody's rows; what is told of them are numbers.
-create function orbit_private.health(p_request jsonb, p_now timestamptz default clock_timestamp())
+create function orbit_private.health(p_request jsonb)
 returns jsonb language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_projects uuid[]; v_version text; v_workers record; v_ready bigint; v_shared bigint; v_oldest float8; v_first bigint; v_late int; v_overdue int; v_letters int;
+  v_now timestamptz := clock_timestamp(); v_projects uuid[]; v_version text; v_workers record; v_ready bigint; v_shared bigint; v_oldest float8; v_first bigint; v_late int; v_overdue int; v_letters int;
   v_recovering boolean := pg_catalog.pg_is_in_recovery(); v_checks jsonb; v_queue jsonb; v_partition boolean;
 begin
   perform orbit_private.refuse_unknown(p_request, array[]::text[]);
@@ -492,9 +492,9 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     execute 'select max(version) from supabase_migrations.schema_migrations where version like ''20261120%''' into v_version;
   end if;
-  select count(*) filter (where w.seen_at > p_now - interval '10 seconds') as alive, count(*) filter (where w.seen_at <= p_now - interval '10 seconds') as silent,
-         count(*) filter (where w.seen_at <= p_now - interval '30 seconds') as dead,
-         coalesce(sum(w.slots) filter (where w.seen_at > p_now - interval '10 seconds'), 0) as slots, max(w.seen_at) as last_seen
+  select count(*) filter (where w.seen_at > v_now - interval '10 seconds') as alive, count(*) filter (where w.seen_at <= v_now - interval '10 seconds') as silent,
+         count(*) filter (where w.seen_at <= v_now - interval '30 seconds') as dead,
+         coalesce(sum(w.slots) filter (where w.seen_at > v_now - interval '10 seconds'), 0) as slots, max(w.seen_at) as last_seen
     into v_workers from orbit_private.worker w;
   if v_projects is null then
     select count(*), count(*) filter (where x.lane = 0 or x.lane >= 1099511627776), min(x.job_id) into v_ready, v_shared, v_first
@@ -506,13 +506,13 @@ begin
         on q.queue_no = x.job_id >> 20
       where x.lane >= 0;
   end if;
-  v_oldest := (select extract(epoch from p_now - r.created_at) from orbit.test_runs r where r.queue_no = v_first >> 20);
-  v_late := (select count(*) from orbit_private.run_progress p where p.deadline_at < p_now - interval '30 seconds');
-  v_overdue := (select count(*) from (select from orbit.schedules s where s.next_run_at < p_now - interval '1 minute' and not s.paused
+  v_oldest := (select extract(epoch from v_now - r.created_at) from orbit.test_runs r where r.queue_no = v_first >> 20);
+  v_late := (select count(*) from orbit_private.run_progress p where p.deadline_at < v_now - interval '30 seconds');
+  v_overdue := (select count(*) from (select from orbit.schedules s where s.next_run_at < v_now - interval '1 minute' and not s.paused
                                         and (v_projects is null or s.project_id = any (v_projects)) limit 1000) o);
-  v_letters := (select count(*) from (select from orbit.dead_letters d where d.created_at > p_now - interval '1 day' and d.replayed_at is null and d.dropped_at is null
+  v_letters := (select count(*) from (select from orbit.dead_letters d where d.created_at > v_now - interval '1 day' and d.replayed_at is null and d.dropped_at is null
                                         and (v_projects is null or d.project_id = any (v_projects)) limit 1000) o);
-  v_partition := to_regclass('orbit_private.test_results_' || to_char(p_now at time zone 'utc', 'IYYY"w"IW')) is not null;
+  v_partition := to_regclass('orbit_private.test_results_' || to_char(v_now at time zone 'utc', 'IYYY"w"IW')) is not null;
   v_queue := jsonb_build_object('ready', v_ready, 'oldest_waiting', round(v_oldest::numeric, 3));
   v_checks := jsonb_build_array(
     jsonb_build_object('name', 'database', 'status', case when v_recovering then 'down' else 'ok' end,
@@ -545,7 +545,7 @@ begin
       'hint', case when v_letters > 0 then 'Look into them: orbit dead-letters list' end));
   return jsonb_build_object(
     'status', case when v_checks @> '[{"status": "down"}]' then 'down' when v_checks @> '[{"status": "degraded"}]' then 'degraded' else 'ok' end,
-    'now', p_now,
+    'now', v_now,
     'database', jsonb_build_object('version', split_part(current_setting('server_version'), ' ', 1), 'migration', v_version, 'started_at', pg_catalog.pg_postmaster_start_time()),
     'workers', jsonb_build_object('alive', v_workers.alive, 'silent', v_workers.silent, 'slots', v_workers.slots, 'last_seen', v_workers.last_seen),
     'queue', v_queue, 'schedules_overdue', v_overdue, 'checks', v_checks);
