@@ -1,5 +1,5 @@
-"""`orbit.schedules`, `orbit.channels`, `orbit.tokens`, `orbit.workers`, `orbit.history`: runs that start by themselves, who hears
-of them, who may start them from outside, who executes them, and what is kept of them."""
+"""`orbit.channels`, `orbit.tokens`, `orbit.workers`, `orbit.history`: who hears of runs, who may start them from outside, who
+executes them, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from orbit_context.models.operations import (
     FailureKind,
     FinishedRun,
     NewTriggerToken,
-    Schedule,
     TriggerToken,
     WorkerInfo,
 )
@@ -23,52 +22,12 @@ if TYPE_CHECKING:
 
     from orbit_context.gateway.port import Gateway
 
-__all__ = ["Channels", "History", "Schedules", "Tokens", "Workers"]
+__all__ = ["Channels", "History", "Tokens", "Workers"]
 
 
 def _given(**fields: Any) -> dict[str, Any]:
     """A request without what was not said."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-class Schedules:
-    """`orbit.schedules`"""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def save(
-        self,
-        name: str,
-        suite: str,
-        *,
-        cron: str | None = None,
-        every: float | None = None,
-        at: datetime | None = None,
-        time_zone: str = "UTC",
-        project: str | None = None,
-        organization: str | None = None,
-        **options: Any,
-    ) -> Schedule:
-        """Makes the schedule of that name, or puts this in its place; one of `cron`, `every` (seconds) and `at`. Options:
-        environment, missed (skip, once, all), paused, options (of the start)."""
-        kind = "cron" if cron is not None else "interval" if every is not None else "once"
-        request = _given(
-            name=name, suite=suite, kind=kind, cron=cron, every=every, at=at, time_zone=time_zone, project=project,
-            organization=organization, **options,
-        )  # fmt: skip
-        return Schedule.model_validate(await self._gateway.call("save_schedule", request))
-
-    async def list(
-        self, *, project: str | None = None, organization: str | None = None, limit: int = 50
-    ) -> list[Schedule]:
-        """By name."""
-        request = _given(project=project, organization=organization, limit=limit)
-        return [Schedule.model_validate(row) for row in await self._gateway.call("list_schedules", request)]
-
-    async def delete(self, name: str, *, project: str | None = None, organization: str | None = None) -> None:
-        """Runs that it started stay."""
-        await self._gateway.call("delete_schedule", _given(name=name, project=project, organization=organization))
 
 
 class Channels:

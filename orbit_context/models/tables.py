@@ -37,6 +37,7 @@ __all__ = [
     "SavedSearch",
     "Schedule",
     "ScheduleSlot",
+    "ScheduleSlot",
     "Setting",
     "SettingDefinition",
     "StateTransition",

@@ -28,8 +28,9 @@ _log = logging.getLogger(__name__)
 class Heartbeat:
     """Renews the worker's lease, keeps house (orbit_runner.tick), and hears which runs are being stopped.
 
-    `runs` is asked, and `on_lost`, `on_stopping` and `on_variables` are called, from the heartbeat's thread. The first beat
-    comes one interval after the start, so that a run of a second costs no connection. `starts_due`: also starts the runs that
+    `runs` is asked, and `on_lost`, `on_stopping`, `on_variables` and `on_ready` are called, from the heartbeat's thread. With
+    `on_ready` it listens from the start for what can be taken; without, the first beat comes one interval after the start, so
+    that a run of a second costs no connection. `starts_due`: also starts the runs that
     are due (orbit_runner.start_due), within moments of their time.
     """
 
@@ -42,6 +43,7 @@ class Heartbeat:
         on_lost: Callable[[], None],
         on_stopping: Callable[[list[int]], None],
         on_variables: Callable[[], None] = lambda: None,
+        on_ready: Callable[[], None] | None = None,
         starts_due: bool = False,
         interval: float = HEARTBEAT_SECONDS,
         lease: float = LEASE_SECONDS,
@@ -51,7 +53,13 @@ class Heartbeat:
         self._runs = runs
         self._on_lost = on_lost
         self._on_stopping = on_stopping
-        self._on_variables = on_variables
+        self._on_ready = on_ready
+        self._channels: dict[str, Callable[[str], None]] = {
+            "orbit_run": self._heard,
+            "orbit_variables": lambda _: on_variables(),
+        }
+        if on_ready is not None:
+            self._channels |= {"orbit_ready": lambda _: on_ready(), "orbit_due": lambda _: self.nudge()}
         self._starts_due = starts_due
         self._interval = interval
         self._lease = lease
@@ -73,7 +81,8 @@ class Heartbeat:
         self._wake.set()
 
     def _main(self) -> None:
-        self._wake.wait(self._interval)
+        if self._on_ready is None:
+            self._wake.wait(self._interval)
         if not self._stop.is_set():
             asyncio.run(self._beat())
 
@@ -85,7 +94,7 @@ class Heartbeat:
             while not self._stop.is_set():
                 self._wake.clear()
                 try:
-                    await gateway.listen(self._heard, self._on_variables)
+                    await gateway.listen(self._channels)
                     alive, stopping = await gateway.heartbeat(self._worker, self._runs())
                     if not alive:
                         self._on_lost()
@@ -119,7 +128,7 @@ class Heartbeat:
             await gateway.heartbeat(self._worker, [])  # a long backlog must not look like silence
         return self._interval
 
-    def _heard(self, run: int) -> None:
+    def _heard(self, run: str) -> None:
         """The database says that a run was stopped or is over. Some poolers let nothing through: the next beat finds out."""
-        if run in self._runs():
+        if int(run) in self._runs():
             self.nudge()

@@ -1,4 +1,4 @@
-"""Schedules, channels, trigger tokens, workers, and what is kept of the past."""
+"""Channels, trigger tokens, workers, and what is kept of the past."""
 
 from __future__ import annotations
 
@@ -12,40 +12,6 @@ from orbit_context.seal import generate_key
 
 if TYPE_CHECKING:
     from support.gateways import Gateways, Teller
-
-
-async def test_schedules(gateways: Gateways) -> None:
-    async def story(me: Teller) -> None:
-        await me.call("save_suite", **suite({"a": []}))
-        await me.call("save_environment", name="staging", variables=[])
-        saved = await me.call(
-            "save_schedule", name="daily", suite="suite", kind="cron", cron="0 6 * * mon-fri",
-            time_zone="Europe/Paris", environment="staging", options={"fail_fast": True},
-        )  # fmt: skip
-        assert (saved["suite"], saved["environment"], saved["next_run_at"]) == ("suite", "staging", None)
-        again = await me.call("save_schedule", name="daily", suite="suite", kind="interval", every=90.5, paused=True)
-        assert (again["id"], again["cron"], again["every"], again["environment"]) == (saved["id"], None, 90.5, None)
-        assert [row["name"] for row in await me.call("list_schedules", project="default")] == ["daily"]
-        for wrong in (
-            {"kind": "cron", "cron": "61 * * * *"},
-            {"kind": "cron", "cron": "0 0 31 4 *"},
-            {"kind": "cron", "every": 60},
-            {"kind": "interval", "every": 59},
-            {"kind": "once", "at": "2020-01-01T00:00:00Z"},
-            {"kind": "interval", "every": 60, "time_zone": "Mars/Olympus"},
-            {"kind": "interval", "every": 60, "missed": "never"},
-            {"kind": "interval", "every": 60, "options": {"secrets": {}}},
-            {"kind": "now"},
-        ):
-            assert isinstance(await me.refused("save_schedule", name="x", suite="suite", **wrong), InvalidRequestError)
-        assert isinstance(
-            await me.refused("save_schedule", name="x", suite="none", kind="interval", every=60), NotFoundError
-        )
-        assert (await me.call("delete_schedule", name="daily"))["deleted"] == saved["id"]
-        assert isinstance(await me.refused("delete_schedule", name="daily"), NotFoundError)
-        assert await me.call("list_schedules") == []
-
-    await gateways.tell(story, role="admin")
 
 
 async def test_channels(gateways: Gateways) -> None:
