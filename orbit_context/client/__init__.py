@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from orbit_context.client.report_templates import ReportTemplates
     from orbit_context.client.runs import Runs
     from orbit_context.client.schedules import Schedules
-    from orbit_context.client.schedules import Schedules
     from orbit_context.client.searches import Searches
     from orbit_context.client.secrets import Secrets
     from orbit_context.client.status import DeadLetters, Queue

@@ -37,7 +37,6 @@ __all__ = [
     "SavedSearch",
     "Schedule",
     "ScheduleSlot",
-    "ScheduleSlot",
     "Setting",
     "SettingDefinition",
     "StateTransition",

@@ -19,6 +19,7 @@ NOT_AUDITED = {
     "limits": "part of the schema: what can be limited",
     "audit_log": "the log itself",
     "users": "accounts are the Auth service's, which has a log of its own; a sign-up must not wait for a chain, nor fail for one",
+    "schedule_slots": "what the engine did: the schedules are audited, and so is each start",
     "notification_outbox": "what is to be delivered: the channels are audited",
     "test_cases": "part of a suite's version, which is audited",
     "test_dependencies": "part of a suite's version",

@@ -22,7 +22,8 @@ CORE = [
 ]  # fmt: skip
 """The tables of the API testing platform by their names."""
 EXTENSION = [
-    "business_units", "business_unit_members", "permission_assignments", "schedules", "dead_letters", "workers",
+    "business_units", "business_unit_members", "permission_assignments", "schedules", "schedule_slots", "dead_letters",
+    "workers",
     "notification_channels", "notification_outbox", "trigger_tokens", "worker_tokens", "audit_log",
     "setting_definitions", "settings",
 ]  # fmt: skip
