@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from orbit_context.client.schedules import Schedules
     from orbit_context.client.searches import Searches
     from orbit_context.client.secrets import Secrets
+    from orbit_context.client.settings import Settings
     from orbit_context.client.status import DeadLetters, Queue
     from orbit_context.client.suites import Suites
     from orbit_context.client.variables import Variables
@@ -261,3 +262,10 @@ class Orbit:
         from orbit_context.client.limits import Limits
 
         return Limits(self._gateway)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Defaults of runs, caps and rates by place."""
+        from orbit_context.client.settings import Settings
+
+        return Settings(self._gateway)

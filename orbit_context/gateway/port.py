@@ -28,6 +28,7 @@ FUNCTIONS = (
     "list_suites", "list_tests", "list_endpoints",
     "save_credential", "list_credentials", "delete_credential",
     "list_audit", "verify_audit", "get_limits", "set_limits", "get_usage",
+    "set_setting", "unset_setting", "list_settings",
     "whoami", "create_organization", "list_organizations", "update_organization", "delete_organization",
     "list_members", "set_member_role", "remove_member",
     "invite_member", "list_invitations", "revoke_invitation", "accept_invitation",

@@ -355,6 +355,14 @@ begin
 end $$;
 comment on function orbit_private.organization_of is 'The organisation that a request names by its slug in `organization`. Whoever names none means the one that they prefer (orbit.set_preferences) while they belong to it, else the only one they belong to; administrative roles then mean `default`, or the only one there is. OR002 where it is not theirs.';
 
+create function orbit_private.nothing_saved(p_request jsonb, p_of_projects boolean default false)
+returns boolean language plpgsql stable set search_path = '' as $$
+begin
+  return p_request ->> 'organization' is null and p_request ->> 'project' is null and orbit_private.caller_is_trusted()
+    and (not exists (select from orbit.organizations) or p_of_projects and not exists (select from orbit.projects));
+end $$;
+comment on function orbit_private.nothing_saved is 'Whether whoever runs the database asks, naming nothing, before anything was saved: then lists are empty. p_of_projects: before there is a project.';
+
 -- Definer: as organization_of.
 create function orbit_private.project_of(p_request jsonb)
 returns orbit.projects language plpgsql stable security definer set search_path = '' as $$
@@ -391,7 +399,7 @@ begin
   return v_unit;
 end $$;
 comment on function orbit_private.business_unit_of is 'The business unit that a request names in `business_unit` and `organization`. OR002 where the caller does not see it.';
-grant execute on function orbit_private.slug, orbit_private.organization_of, orbit_private.project_of, orbit_private.business_unit_of to authenticated, service_role;
+grant execute on function orbit_private.slug, orbit_private.nothing_saved, orbit_private.organization_of, orbit_private.project_of, orbit_private.business_unit_of to authenticated, service_role;
 
 -- RLS of the tables so far -----------------------------------------------------------------------------------------------------
 

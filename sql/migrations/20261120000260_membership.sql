@@ -336,6 +336,9 @@ returns jsonb language plpgsql stable set search_path = '' as $$
 declare v_id uuid;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization']);
+  if orbit_private.nothing_saved(p_request) then
+    return '[]';
+  end if;
   v_id := orbit_private.organization_of(p_request);
   return (select coalesce(jsonb_agg(jsonb_build_object('user_id', u.id, 'email', u.email, 'name', u.name, 'role', m.role, 'since', m.created_at,
         'business_units', (select coalesce(jsonb_agg(jsonb_build_object('slug', b.slug, 'name', b.name, 'role', x.role) order by b.slug), '[]')
@@ -541,6 +544,9 @@ begin
   if p_request ->> 'status' not in ('open', 'accepted', 'revoked', 'expired') then
     perform orbit_private.refuse('OR001', format('there is no status %s', left(p_request ->> 'status', 60)), 'there are: open, accepted, revoked, expired');
   end if;
+  if orbit_private.nothing_saved(p_request) then
+    return '[]';
+  end if;
   v_id := orbit_private.organization_of(p_request);
   perform orbit_private.require('member.write', 'organization', v_id);
   return (select coalesce(jsonb_agg(jsonb_build_object('id', i.id, 'email', i.email, 'role', i.role, 'business_unit', b.slug, 'business_unit_role', i.business_unit_role,
@@ -680,6 +686,9 @@ returns jsonb language plpgsql stable set search_path = '' as $$
 declare v_id uuid;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization']);
+  if orbit_private.nothing_saved(p_request) then
+    return '[]';
+  end if;
   v_id := orbit_private.organization_of(p_request);
   return (select coalesce(jsonb_agg(orbit_private.business_unit_answer(u.id) || jsonb_build_object(
         'members', (select count(*) from orbit.business_unit_members m where m.business_unit_id = u.id),
@@ -1055,6 +1064,9 @@ begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'user', 'history', 'resource_type', 'resource_id', 'business_unit', 'project', 'environment', 'suite']);
   v_all := coalesce((p_request ->> 'history')::boolean, false);
   v_named := coalesce(p_request ->> 'resource_type', p_request ->> 'resource_id', p_request ->> 'business_unit', p_request ->> 'project', p_request ->> 'environment', p_request ->> 'suite') is not null;
+  if not v_named and p_request ->> 'user' is null and orbit_private.nothing_saved(p_request) then
+    return '[]';
+  end if;
   v_on := orbit_private.resource_of(p_request);
   v_id := v_on.organization_id;
   if p_request ->> 'user' is not null then

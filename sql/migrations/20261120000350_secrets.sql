@@ -167,6 +167,9 @@ returns jsonb language plpgsql stable security definer set search_path = '' as $
 declare v_organization_id uuid; v_project_id uuid; v_all boolean; v_after orbit_private.secret; v_limit int; v_rows jsonb;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'after', 'limit']);
+  if orbit_private.nothing_saved(p_request) then
+    return '[]';
+  end if;
   v_organization_id := orbit_private.organization_of(p_request);
   if p_request ->> 'project' is not null then
     select p.id into v_project_id from orbit_private.project_of(p_request) p;

@@ -617,6 +617,9 @@ begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'business_unit', 'project', 'environment', 'suite', 'test', 'scope', 'names', 'after', 'limit']);
   v_scope := p_request ->> 'scope';
   v_names := orbit_private.names_of(p_request);
+  if orbit_private.nothing_saved(p_request) and coalesce(v_scope, p_request ->> 'environment', p_request ->> 'suite', p_request ->> 'business_unit') is null then
+    return '[]';
+  end if;
   v_place := orbit_private.variable_place_of(p_request, v_scope);
   with here as materialized (
     select v.*, s.rank, s.of from orbit_private.variable_scopes(v_place) s
@@ -673,6 +676,9 @@ declare v_place orbit_private.variable_place; v_names text[];
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'environment', 'suite', 'test', 'names']);
   v_names := orbit_private.names_of(p_request);
+  if orbit_private.nothing_saved(p_request) and coalesce(p_request ->> 'environment', p_request ->> 'suite') is null then
+    return '{"variables": [], "version": 0}';
+  end if;
   v_place := orbit_private.variable_place_of(p_request, null);
   -- Rows become jsonb in one go: objects that are built first and gathered then are copied at each level.
   return (
@@ -753,6 +759,9 @@ returns jsonb language plpgsql stable set search_path = '' as $$
 declare v_project orbit.projects;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project']);
+  if orbit_private.nothing_saved(p_request, true) then
+    return '[]';
+  end if;
   v_project := orbit_private.project_of(p_request);
   return (
     select coalesce(jsonb_agg(jsonb_build_object('environment_id', e.id, 'name', e.name, 'description', e.description, 'variables', v.plain, 'secrets', v.secret,

@@ -269,6 +269,9 @@ begin
   elsif v_name ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and orbit_private.caller_is_trusted() then
     return v_name::uuid;
   end if;
+  if orbit_private.nothing_saved(p_request) then
+    return '00000000-0000-0000-0000-000000000000';  -- what there is of a database in which nothing was saved yet
+  end if;
   v_id := orbit_private.organization_of(p_request);
   perform orbit_private.require('audit.read', 'organization', v_id);
   return v_id;

@@ -248,7 +248,7 @@ returns jsonb language plpgsql stable set search_path = '' as $$
 declare v_id uuid;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'all']);
-  if not coalesce((p_request ->> 'all')::boolean, false) then
+  if not coalesce((p_request ->> 'all')::boolean, false) and not orbit_private.nothing_saved(p_request) then
     v_id := orbit_private.organization_of(p_request);
     perform orbit_private.require('limit.read', 'organization', v_id);
   end if;
@@ -269,8 +269,10 @@ returns jsonb language plpgsql stable security definer set search_path = '' as $
 declare v_id uuid;
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization']);
-  v_id := orbit_private.organization_of(p_request);
-  perform orbit_private.require('limit.read', 'organization', v_id);
+  if not orbit_private.nothing_saved(p_request) then
+    v_id := orbit_private.organization_of(p_request);
+    perform orbit_private.require('limit.read', 'organization', v_id);
+  end if;
   return jsonb_build_object('organization', (select o.slug from orbit.organizations o where o.id = v_id), 'usage', (
     select jsonb_agg(jsonb_build_object('name', n.name, 'kind', n.kind, 'allowed', case n.kind when 'rate' then (l.l).burst else (l.l).amount end, 'used',
              case when n.kind = 'quota' then orbit_private.used_of(v_id, n.name)

@@ -387,7 +387,7 @@ begin
           'List them: orbit env list, or orbit.list_environments.');
       end if;
     end if;
-  else
+  elsif not orbit_private.nothing_saved(p_request) then
     v_organization_id := orbit_private.organization_of(p_request);
     perform orbit_private.require('setting.read', 'organization', v_organization_id);
   end if;

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NOT_AUDITED = {
     "actions": "part of the schema: what can be done",
     "limits": "part of the schema: what can be limited",
+    "setting_definitions": "part of the schema: what can be set",
     "audit_log": "the log itself",
     "users": "accounts are the Auth service's, which has a log of its own; a sign-up must not wait for a chain, nor fail for one",
     "schedule_slots": "what the engine did: the schedules are audited, and so is each start",

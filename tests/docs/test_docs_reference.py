@@ -33,6 +33,7 @@ from orbit_context.client.runs import Runs
 from orbit_context.client.schedules import Schedules
 from orbit_context.client.searches import Searches
 from orbit_context.client.secrets import Secrets
+from orbit_context.client.settings import Settings
 from orbit_context.client.status import DeadLetters, Queue
 from orbit_context.client.suites import Suites
 from orbit_context.client.variables import Variables
@@ -267,7 +268,7 @@ LINES = [
     if line.startswith("$ ")
     for command in re.findall(
         r"(?:^\$ |[ /(])orbit ((?:db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
-        r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|limits|token|login|logout|whoami)\b[^)]*)",
+        r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|config|limits|token|login|logout|whoami)\b[^)]*)",
         line,
     )
 ]
@@ -368,6 +369,7 @@ METHODS: dict[str, Any] = {
         ("credentials.", Credentials),
         ("audit.", Audit),
         ("limits.", Limits),
+        ("settings.", Settings),
         ("organizations.", Organizations),
         ("business_units.", BusinessUnits),
         ("projects.", Projects),

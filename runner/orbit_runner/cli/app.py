@@ -38,7 +38,13 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "project": "project",
         "access": "access",
     },
-    "Oversight": {"audit": "audit", "limits": "limits", "token": "token", "agent-token": "agent_token"},
+    "Oversight": {
+        "audit": "audit",
+        "config": "config",
+        "limits": "limits",
+        "token": "token",
+        "agent-token": "agent_token",
+    },
     "Installation": {
         "db": "db",
         "local": "local",

@@ -72,14 +72,57 @@ def validate(paths: tuple[Path, ...], **given: Any) -> int:
 
 @click.command()
 @click.option(
-    "--slots", type=options.COUNT, default=20, show_default=True, metavar="N", help="How many tests run at once."
+    "--slots",
+    envvar="ORBIT_WORKER_SLOTS",
+    show_envvar=True,
+    type=options.COUNT,
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many tests run at once.",
 )
-@click.option("--name", metavar="NAME", help="How it is called in lists; host and process unless given.")
-def worker(slots: int, name: str | None) -> int:
+@click.option(
+    "--prefetch",
+    envvar="ORBIT_WORKER_PREFETCH",
+    show_envvar=True,
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="How many more it may hold.",
+)
+@click.option(
+    "--heartbeat",
+    envvar="ORBIT_WORKER_HEARTBEAT",
+    show_envvar=True,
+    type=click.FloatRange(0.1, 60),
+    default=2.5,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often it says that it is alive.",
+)
+@click.option(
+    "--lease",
+    envvar="ORBIT_WORKER_LEASE",
+    show_envvar=True,
+    type=click.FloatRange(1, 3600),
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="Silent for so long, it loses what it holds to others.",
+)
+@click.option(
+    "--name",
+    envvar="ORBIT_WORKER_NAME",
+    show_envvar=True,
+    metavar="NAME",
+    help="How it is called in lists; host and process unless given.",
+)
+def worker(**given: Any) -> int:
     """Serve the shared queue until told to stop; SIGTERM finishes what is running and takes nothing more."""
     from orbit_runner.cli.runs.worker import serve
 
-    return serve(slots=slots, name=name)
+    return serve(**given)
 
 
 def _seconds(text: str | None) -> float | None:

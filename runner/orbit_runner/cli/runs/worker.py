@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 
+from orbit_context.errors import DefinitionError
 from orbit_context.gateway.postgres import connect
 from orbit_runner.cli.exits import Exit
 from orbit_runner.cli.target import ensure_schema, find_database, find_sealer
@@ -17,9 +18,14 @@ from orbit_runner.worker.http import HttpRuns
 __all__ = ["serve"]
 
 
-def serve(*, slots: int, name: str | None) -> Exit:
+def serve(*, slots: int, name: str | None, prefetch: int, heartbeat: float, lease: float) -> Exit:
     import uvloop
 
+    if not heartbeat * 2 <= lease:  # also where one of them is no number
+        raise DefinitionError(
+            f"a heartbeat every {heartbeat:g} s is too seldom for a lease of {lease:g} s",
+            hint="give it two in a lease: --heartbeat 2.5 --lease 10",
+        )
     target = find_database()
     sealer = find_sealer(target)
 
@@ -31,7 +37,16 @@ def serve(*, slots: int, name: str | None) -> Exit:
             finally:
                 await connection.close()
         transport, sandbox = CurlTransport(), Sandbox()
-        worker = Worker(target.dsn, slots=slots, executors=HttpRuns(transport, sandbox), sealer=sealer, name=name)
+        worker = Worker(
+            target.dsn,
+            slots=slots,
+            prefetch=prefetch,
+            executors=HttpRuns(transport, sandbox),
+            sealer=sealer,
+            name=name,
+            heartbeat=heartbeat,
+            lease=lease,
+        )
         loop = asyncio.get_running_loop()
         work = loop.create_task(worker.run())
         asked = False
