@@ -13,9 +13,10 @@ from orbit_context.errors import DatabaseUnavailableError, InvalidRequestError
 from orbit_context.gateway.postgres import CONNECTION_ERRORS, connect, translate, translated, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from uuid import UUID
 
-__all__ = ["Advance", "ContextDelta", "Job", "ReleasedSecret", "Report", "RunnerGateway", "Stale"]
+__all__ = ["Advance", "ContextDelta", "Group", "Job", "ReleasedSecret", "Report", "RunnerGateway", "Stale"]
 
 _ADVANCE = (
     "select kind, job_id, attempt, rank, payload::text from orbit_runner.advance("
@@ -89,6 +90,16 @@ class ContextDelta:
     entries: list[tuple[str, str, str, Any, bool]]
 
 
+@dataclass(slots=True, frozen=True)
+class Group:
+    """An affinity group that the worker has taken: it sets it up, says so (group_ready), and is then handed its tests."""
+
+    lane: int
+    key: str
+    project: str
+    requires: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Advance:
     """The answer to one round trip."""
@@ -99,7 +110,8 @@ class Advance:
     stopping: list[int] = field(default_factory=list)
     done: dict[int, str] = field(default_factory=dict)
     next_in: float | None = None
-    """Seconds until the lane's next job is due; None where it holds none."""
+    """Seconds until the next job is due; None where there is none."""
+    groups: list[Group] = field(default_factory=list)
     unknown_worker: bool = False
 
 
@@ -132,12 +144,27 @@ class RunnerGateway:
             connection, self._connection = self._connection, None
             connection.terminate()
 
-    async def register(self, name: str, slots: int, capabilities: Sequence[str], version: str) -> int:
-        return int(
-            await self._value(
-                "select orbit_runner.register_worker($1, $2, $3, $4)", name, slots, list(capabilities), version
-            )
-        )
+    async def register(
+        self,
+        name: str,
+        slots: int,
+        capabilities: Sequence[str],
+        version: str,
+        token: str | None = None,
+        instance: UUID | None = None,
+    ) -> int:
+        """What the worker shows with every call from now on. Said again for the same `instance` it makes no second worker."""
+        query = "select orbit_runner.register_worker($1, $2, $3, $4, $5, $6)"
+        return int(await self._value(query, name, slots, list(capabilities), version, token, instance))
+
+    async def drain(self, worker: int) -> None:
+        """Says that the worker takes nothing more."""
+        await self._value("select orbit_runner.drain_worker($1)", worker)
+
+    async def group_ready(self, worker: int, lane: int, reason: str | None = None) -> bool:
+        """Says that a group is set up, or with `reason` why it is not; False where it is not this worker's any more."""
+        query = "select orbit_runner.group_ready($1, $2, $3, $4)"
+        return bool(await self._value(query, worker, lane, reason is None, reason))
 
     async def retire(self, worker: int) -> None:
         await self._value("select orbit_runner.retire_worker($1)", worker)
@@ -161,19 +188,23 @@ class RunnerGateway:
         answer = await self._value("select orbit_runner.start_due($1)::text", limit)
         return dict(orjson.loads(answer))
 
-    async def listen(self, heard: Callable[[int], None], variables: Callable[[], None]) -> None:
-        """Has `heard` called with the queue_no of each run that is stopped or finished, and `variables` where some were changed;
-        saying it again changes nothing."""
+    async def listen(self, callbacks: Mapping[str, Callable[[str], None]]) -> None:
+        """Has callbacks called with the payload of what is notified on their channels; saying it again changes nothing.
+
+        orbit_run: the queue_no of a run that is stopped or finished. orbit_variables: some were changed. orbit_ready: the lane in
+        which something can be taken. orbit_due: there is something for start_due.
+        """
         connection = await self.connection()
         if connection is self._listening:
             return
         async with self._asking():
-            await connection.add_listener("orbit_run", lambda *notice: heard(int(notice[-1])))
-            await connection.add_listener("orbit_variables", lambda *_: variables())
+            for channel, callback in callbacks.items():
+                await connection.add_listener(channel, lambda *notice, call=callback: call(notice[-1]))
         self._listening = connection
 
-    async def load_run(self, queue_no: int) -> dict[str, Any] | None:
-        answer = await self._value("select orbit_runner.load_run($1)::text", queue_no)
+    async def load_run(self, queue_no: int, worker: int | None = None) -> dict[str, Any] | None:
+        """Where there are worker tokens, only for a `worker` that may work for it."""
+        answer = await self._value("select orbit_runner.load_run($1, $2)::text", queue_no, worker)
         return orjson.loads(answer) if answer else None
 
     async def open_secrets(
@@ -224,7 +255,8 @@ class RunnerGateway:
     async def advance(
         self, worker: int, lane: int, want: int, reports: Sequence[Report], low: float, known: dict[int, int]
     ) -> Advance:
-        """Reports what ended and claims up to `want` jobs of the lane, in one round trip.
+        """Reports what ended and claims up to `want` jobs, in one round trip: of a run's own lane, or with 0 of all that the
+        worker can serve.
 
         Raises DatabaseUnavailableError where the reply was lost: the call may or may not have taken effect, and saying it again
         is harmless. A deadlock or serialisation failure is told the same way; nothing of the call took effect then.
@@ -270,6 +302,9 @@ class RunnerGateway:
                 answer.stopping.append(job_id)
             elif kind == "stale":
                 answer.stale.append(Stale(job_id, attempt))
+            elif kind == "group":
+                group = orjson.loads(payload)
+                answer.groups.append(Group(job_id, group["key"], group["project"], tuple(group["requires"])))
             elif kind == "unknown":
                 answer.unknown_worker = True
             else:

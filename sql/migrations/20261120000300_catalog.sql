@@ -66,6 +66,7 @@ create table orbit.test_cases (
   max_attempts smallint not null default 1,
   backoff real[] not null default '{0.2,10,2}',
   uses text[],
+  requires text[] not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   archived_at timestamptz,
@@ -93,6 +94,7 @@ comment on column orbit.test_cases.created_at is 'When it was first saved.';
 comment on column orbit.test_cases.updated_at is 'When a version last changed it.';
 comment on column orbit.test_cases.archived_at is 'When a version of the suite left it out; null: it is in the latest.';
 comment on column orbit.test_cases.stable_key is 'The document''s id, or the key: what is matched when a suite is saved again.';
+comment on column orbit.test_cases.requires is 'What a worker must be able to do to take it, in alphabetical order: docker, android, …; http is a matter of course.';
 comment on column orbit.test_cases.uses is 'Names of the variables that it refers to, also through others: what a worker that holds it is given of the secrets. Null: nobody said, it may be any.';
 comment on column orbit.test_cases.backoff is 'Seconds before the next attempt: initial, maximum, and the factor between attempts.';
 
@@ -340,24 +342,26 @@ begin
   v_reach := orbit_private.names_reached(v_document -> 'variables');
   v_busy := exists (select from orbit_private.run_progress p join orbit.test_runs r on r.queue_no = p.queue_no where r.suite_id = v_suite.id);
   insert into orbit.test_cases as c (project_id, suite_id, key, stable_key, name, description, tags, enabled, skip_reason,
-                                     always, max_attempts, backoff, uses)
+                                     always, max_attempts, backoff, uses, requires)
     select v_project.id, v_suite.id, t ->> 'key', coalesce(t ->> 'id', t ->> 'key'), coalesce(t ->> 'name', t ->> 'key'),
            t ->> 'description', array(select jsonb_array_elements_text(coalesce(t -> 'tags', '[]'))),
            t ->> 'skip' is null, t ->> 'skip', coalesce((t ->> 'always')::boolean, false),
            1 + coalesce((r.retry ->> 'max')::smallint, 0::smallint),
            array[coalesce((r.retry #>> '{backoff,initial}')::real, 0.2), coalesce((r.retry #>> '{backoff,max}')::real, 10),
                  coalesce((r.retry #>> '{backoff,factor}')::real, 2)],
-           orbit_private.names_beyond(orbit_private.names_in(t) || v_common, v_reach)
+           orbit_private.names_beyond(orbit_private.names_in(t) || v_common, v_reach),
+           orbit_private.capabilities_of(array(select jsonb_array_elements_text(coalesce(t -> 'requires', v_document -> 'requires', '[]'))))
       from jsonb_array_elements(v_document -> 'tests') t,
            lateral (select coalesce(t -> 'retry', v_document #> '{defaults,retry}')) r (retry)
     on conflict (suite_id, stable_key) do update set
       key = excluded.key, name = excluded.name, description = excluded.description, tags = excluded.tags, enabled = excluded.enabled,
       skip_reason = excluded.skip_reason, always = excluded.always, max_attempts = excluded.max_attempts,
       backoff = excluded.backoff, uses = case when v_busy then array(select distinct u from unnest(c.uses || excluded.uses) u order by u) else excluded.uses end,
+      requires = excluded.requires,
       updated_at = now(), archived_at = null
-      where (c.key, c.name, c.description, c.tags, c.enabled, c.skip_reason, c.always, c.max_attempts, c.backoff, c.uses, c.archived_at)
+      where (c.key, c.name, c.description, c.tags, c.enabled, c.skip_reason, c.always, c.max_attempts, c.backoff, c.uses, c.requires, c.archived_at)
         is distinct from (excluded.key, excluded.name, excluded.description, excluded.tags, excluded.enabled, excluded.skip_reason,
-                          excluded.always, excluded.max_attempts, excluded.backoff, excluded.uses, null);
+                          excluded.always, excluded.max_attempts, excluded.backoff, excluded.uses, excluded.requires, null);
 
   select array_agg(c.id order by k.n) into v_ids
     from unnest(v_names) with ordinality k (name, n)

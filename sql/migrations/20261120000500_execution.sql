@@ -9,6 +9,7 @@ create table orbit.test_runs (
   environment_id uuid references orbit.environments (id) on delete set null,
   queue_no bigint generated always as identity,
   lane bigint not null default 0,
+  affinity_group text,
   status text not null default 'queued',
   reason text,
   priority smallint not null default 0,
@@ -68,7 +69,8 @@ comment on column orbit.test_runs.created_at is 'When it was asked for.';
 comment on column orbit.test_runs.started_at is 'When its first test was handed out.';
 comment on column orbit.test_runs.finished_at is 'When its last result became final.';
 comment on column orbit.test_runs.queue_no is 'The run''s number in the queue: a job''s id is queue_no × 2^20 + the test''s position, so that a run''s jobs lie together.';
-comment on column orbit.test_runs.lane is 'Where its jobs wait: 0 is shared by all workers; a run that brings its own worker has a lane to itself (its queue_no).';
+comment on column orbit.test_runs.lane is 'Where its jobs wait, if its tests do not ask for anything: 0 is shared by all workers; a run that brings its own worker has a lane to itself (its queue_no).';
+comment on column orbit.test_runs.affinity_group is 'What its tests are executed together by: a worker that is set up for it takes them all. Null: by nothing.';
 comment on column orbit.test_runs.defaults is 'Names in variables and secrets that the suite itself brought: the database''s variables go before them.';
 comment on column orbit.test_runs.templates is 'Variables given with the run that refer to others: filled in where they are used.';
 comment on column orbit.test_runs.base_dir is 'Where the suite file lies on the machine that started the run: bodies and schemas in files are looked for there.';
@@ -344,6 +346,7 @@ create table orbit_private.run_progress (
   stop_status text,
   stop_reason text,
   doomed bigint[] not null default '{}',
+  lanes bigint[] not null default '{0}',
   deadline_at timestamptz,
   constraint run_progress_stop_status_check check (stop_status in ('cancelled', 'timed_out', 'fail_fast')),
   constraint run_progress_sum_check check (
@@ -370,6 +373,7 @@ comment on column orbit_private.run_progress.fail_fast is 'Whether the first fai
 comment on column orbit_private.run_progress.stop_status is 'How it is being stopped; null: it is not.';
 comment on column orbit_private.run_progress.stop_reason is 'Why.';
 comment on column orbit_private.run_progress.deadline_at is 'When it is stopped as timed out; null: never.';
+comment on column orbit_private.run_progress.lanes is 'Where its jobs wait.';
 comment on column orbit_private.run_progress.doomed is 'Clean-up that will not be run any more because what it strictly needs was skipped, and that somebody had locked at that moment.';
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -16,10 +16,18 @@ create table orbit_private.worker (
   capabilities text[] not null default '{http}',
   slots int not null,
   version text,
+  key bigint not null,
+  organization_id uuid references orbit.organizations (id) on delete cascade,
+  token_id uuid,
+  instance uuid,
+  draining boolean not null default false,
   started_at timestamptz not null default now(),
   seen_at timestamptz not null default now(),
+  constraint worker_key_key unique (key),
   constraint worker_slots_check check (slots between 1 and 10000)
 ) with (fillfactor = 50);
+create index idx_worker_organization_id on orbit_private.worker (organization_id);
+create index idx_worker_token_id on orbit_private.worker (token_id);
 alter table orbit_private.worker enable row level security;
 comment on table orbit_private.worker is 'Workers that are alive. seen_at is the lease of every job that a worker holds.';
 comment on column orbit_private.worker.id is 'Fences what it reports: a worker that was given up for lost registers anew, with another.';
@@ -27,6 +35,11 @@ comment on column orbit_private.worker.name is 'How it is called in lists: host 
 comment on column orbit_private.worker.capabilities is 'What it can execute.';
 comment on column orbit_private.worker.slots is 'How many tests it runs at once.';
 comment on column orbit_private.worker.version is 'Of Orbit; null: not said.';
+comment on column orbit_private.worker.key is 'What it shows with every call. The same as its id while there are no worker tokens: whoever may log in as a runner is trusted then. Drawn at random where there are.';
+comment on column orbit_private.worker.organization_id is 'Whose tests alone it is given; null: everybody''s.';
+comment on column orbit_private.worker.token_id is 'The worker token that it registered with; null: none.';
+comment on column orbit_private.worker.instance is 'Drawn by the process that registered, so that a registration whose answer was lost can be said again; null: none was given.';
+comment on column orbit_private.worker.draining is 'It takes nothing more, and goes when what it holds is done.';
 comment on column orbit_private.worker.started_at is 'When it registered.';
 comment on column orbit_private.worker.seen_at is 'When it was last heard of.';
 
@@ -48,15 +61,16 @@ create table orbit_private.job (
   strict_children bigint[] not null default '{}',
   loose_children bigint[] not null default '{}',
   previous_attempts jsonb,
+  gates bigint[] not null default '{}',
   constraint job_state_check check (
     (state = 0 and pending > 0 and worker_id is null)
     or (state = 1 and pending <= 0 and worker_id is null)
     or (state = 2 and worker_id is not null and attempt > 0))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 alter table orbit_private.job enable row level security;
-comment on table orbit_private.job is 'A test that still has to be run. state: 0 blocked by requirements, 1 ready (has a row in ready), 2 held by a worker.';
+comment on table orbit_private.job is 'A test that still has to be run. state: 0 blocked by requirements, 1 ready (has a row in ready, or in parked), 2 held by a worker.';
 comment on column orbit_private.job.id is 'queue_no × 2^20 + position.';
-comment on column orbit_private.job.lane is 'Where it waits: its run''s lane.';
+comment on column orbit_private.job.lane is 'Where it waits: says who may take it.';
 comment on column orbit_private.job.test_case_id is 'Which test.';
 comment on column orbit_private.job.worker_id is 'Who holds it; null: nobody.';
 comment on column orbit_private.job.pending is 'How many of its requirements are not final yet.';
@@ -65,6 +79,7 @@ comment on column orbit_private.job.max_attempts is 'The test''s, when the run w
 comment on column orbit_private.job.always is 'Clean-up: a run that ends at its first failure still runs it.';
 comment on column orbit_private.job.backoff is 'The test''s: seconds before the next attempt (initial, maximum) and the factor between.';
 comment on column orbit_private.job.previous_attempts is 'Attempts made, as they go into the result''s details; null: none.';
+comment on column orbit_private.job.gates is 'What must let it through to be handed out: caps of its run, organisation, environment and host, as they were when the run was started.';
 comment on column orbit_private.job.attempt is 'Counts every handing out; with worker_id it is the fence that a late report does not pass.';
 comment on column orbit_private.job.losses is 'How many of the attempts ended because their worker went; they do not use up the test''s own retries.';
 comment on column orbit_private.job.rank is 'Its place in the order of its lane: seconds since the epoch of its run''s start, less a minute for each step of priority, and a hundredth more for each test of the run that goes before it. It keeps it, however often it is handed out.';
@@ -82,6 +97,16 @@ comment on table orbit_private.ready is 'What may be claimed, in order of rank (
 comment on column orbit_private.ready.lane is 'The job''s lane; ~lane while it is put off.';
 comment on column orbit_private.ready.rank is 'The job''s rank; while it is put off, seconds since the epoch at which it is due.';
 comment on column orbit_private.ready.job_id is 'Which job.';
+
+create table orbit_private.tally (
+  name text primary key,
+  count bigint not null default 0
+);
+alter table orbit_private.tally enable row level security;
+comment on table orbit_private.tally is 'What is counted over all runs and workers, because it is rare.';
+comment on column orbit_private.tally.name is 'fenced_reports: reports of workers that came too late, or twice, and were ignored.';
+comment on column orbit_private.tally.count is 'How many since the database was made.';
+insert into orbit_private.tally (name) values ('fenced_reports');
 
 -- Reading a run ------------------------------------------------------------------------------------------------------------
 
@@ -109,6 +134,8 @@ begin
   update orbit.test_runs r set status = v_status, reason = p.stop_reason, counts = orbit_private.counts_of(p),
       event_seq = p.event_seq + 1, started_at = coalesce(r.started_at, v_end), finished_at = v_end where r.queue_no = p.queue_no;
   delete from orbit_private.run_progress o where o.queue_no = p.queue_no;
+  delete from orbit_private.gate g using orbit.test_runs r
+    where r.queue_no = p.queue_no and r.concurrency is not null and g.organization_id = r.organization_id and g.kind = 'run' and g.key = p.queue_no::text;
   perform orbit_private.remember_run(p.queue_no);
   perform pg_notify('orbit_run', p.queue_no::text);
   return v_status;
@@ -191,9 +218,13 @@ begin
         for update skip locked),
     unlisted as (
       delete from orbit_private.ready y where y.ctid = any (array(select l.place from listed l))),
+    parked as (
+      delete from orbit_private.parked y where y.job_id = any (array(
+          select x.job_id from orbit_private.parked x where x.job_id = any (array(select f.id from free f where f.state = 1)) for update skip locked))
+        returning y.job_id),
     gone as (
       delete from orbit_private.job d where d.id = any (array(
-          select f.id from free f where f.state <> 1 or f.id in (select l.job_id from listed l)))
+          select f.id from free f where f.state <> 1 or f.id in (select l.job_id from listed l union all select y.job_id from parked y)))
         returning d.id, d.test_case_id, d.previous_attempts),
     written as (
       insert into orbit.test_results (run_id, position, created_at, status, project_id, test_case_id, environment_id,

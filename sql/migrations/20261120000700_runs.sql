@@ -67,16 +67,31 @@ begin
 end $$;
 comment on function orbit_private.chosen_tests is 'The positions, from 0, of the tests a selection means: named, or with a tag of every group; with all they need, and the clean-up that belongs to them.';
 
-create function orbit_private.enqueue(p_base bigint, p_lane bigint, p_rank float8, p_tests uuid[], p_chosen bigint[], p_order int[], out disabled bigint[])
+create function orbit_private.enqueue(p_run orbit.test_runs, p_rank float8, p_tests uuid[], p_chosen bigint[], p_order int[], p_group jsonb,
+                                      out disabled bigint[], out lanes bigint[])
 language plpgsql set search_path = '' set plan_cache_mode = force_custom_plan as $$
 -- Planned anew each time: the plan that a session keeps after its fifth run is made for ten tests, and takes 12 s for chains of
 -- 10,000 in all instead of 0.1 s. A place in the order is worth a hundredth of a second, so that runs take turns: a hundred of a
 -- run's tests go before the first of one that was started a second later, and no more.
+declare v_base bigint := p_run.queue_no << 20; v_lane bigint := nullif(p_run.lane, 0); v_gates bigint[]; v_gate bigint;
 begin
+  if p_group is not null and v_lane is null then
+    -- A group is taken as a whole: by workers that can do whatever any of its tests asks for.
+    v_lane := orbit_private.lane_for(p_run, orbit_private.capabilities_of(array(
+      select r from unnest(p_chosen) p join orbit.test_cases c on c.id = p_tests[p + 1] cross join unnest(c.requires) r)), p_group ->> 'key', p_group);
+  end if;
+  if p_run.concurrency is not null then
+    insert into orbit_private.gate (organization_id, kind, key, cap)
+      values (p_run.organization_id, 'run', p_run.queue_no::text, p_run.concurrency) returning id into v_gate;
+  end if;
+  v_gates := orbit_private.gates_of_run(p_run);
   with chosen as materialized (
-    select k.position, p_base + k.position as job_id, p_rank + coalesce(k.place, k.n - 1) * 0.01 as rank, c.id, c.enabled, c.always, c.max_attempts, c.backoff
+    select k.position, v_base + k.position as job_id, p_rank + coalesce(k.place, k.n - 1) * 0.01 as rank,
+           c.id, c.enabled, c.always, c.max_attempts, c.backoff, c.requires
       from (select p as position, place, n, p_tests[p + 1] as id from unnest(p_chosen, p_order) with ordinality x (p, place, n)) k
       join orbit.test_cases c on c.id = k.id),
+  lane as materialized (
+    select d.requires, coalesce(v_lane, orbit_private.lane_for(p_run, d.requires)) as id from (select distinct k.requires from chosen k) d),
   edges as materialized (
     select r.job_id as parent, k.job_id as child, not k.always or d.dependency_type <> 'order' as strict
       from chosen k join orbit.test_dependencies d on d.dependent_test_id = k.id join chosen r on r.id = d.required_test_id),
@@ -85,16 +100,46 @@ begin
       from edges e group by e.parent),
   above as (select e.child, count(*)::int as n from edges e group by e.child),
   made as (
-    insert into orbit_private.job (id, lane, rank, test_case_id, pending, state, max_attempts, always, backoff, strict_children, loose_children)
-      select k.job_id, p_lane, k.rank, k.id, coalesce(a.n, 0), case when a.n is null then 1 else 0 end,
-             k.max_attempts, k.always, k.backoff, coalesce(b.strict, '{}'), coalesce(b.loose, '{}')
-        from chosen k left join above a on a.child = k.job_id left join below b on b.parent = k.job_id order by k.job_id
+    insert into orbit_private.job (id, lane, rank, test_case_id, pending, state, max_attempts, always, backoff, strict_children, loose_children, gates)
+      select k.job_id, l.id, k.rank, k.id, coalesce(a.n, 0), case when a.n is null then 1 else 0 end,
+             k.max_attempts, k.always, k.backoff, coalesce(b.strict, '{}'), coalesce(b.loose, '{}'), coalesce(v_gates, '{}')
+        from chosen k join lane l on l.requires = k.requires left join above a on a.child = k.job_id left join below b on b.parent = k.job_id order by k.job_id
       returning id, lane, rank, state),
+  placed as (
+    -- What its own cap cannot let through at first need not be come across to be parked.
+    select m.lane, m.rank, m.id, v_gate is not null and row_number() over (order by m.rank) > p_run.concurrency as waits from made m where m.state = 1),
   listed as (
-    insert into orbit_private.ready (lane, rank, job_id) select m.lane, m.rank, m.id from made m where m.state = 1 order by m.rank)
-  select array_agg(k.job_id) into disabled from chosen k where not k.enabled;
+    insert into orbit_private.ready (lane, rank, job_id) select p.lane, p.rank, p.id from placed p where not p.waits order by p.rank),
+  parked as (
+    insert into orbit_private.parked (gate_id, rank, job_id) select v_gate, p.rank, p.id from placed p where p.waits)
+  select (select array_agg(k.job_id) from chosen k where not k.enabled), (select array_agg(distinct l.id) from lane l) into disabled, lanes;
+  if exists (select from orbit_private.gate g where g.organization_id = p_run.organization_id and g.kind = 'host') then
+    perform orbit_private.add_host_gates(p_run);
+  end if;
 end $$;
-comment on function orbit_private.enqueue is 'Makes the jobs of a run: the tests at the positions chosen, each with what waits for it. p_order: for each its place in the order in which they are handed out, from 0; null: as they are chosen. Returns those that the suite says to skip.';
+comment on function orbit_private.enqueue is 'Makes the jobs of a run: the tests at the positions chosen, each with what waits for it. p_order: for each its place in the order in which they are handed out, from 0; null: as they are chosen. p_group: {key, wait?, size?, spread?}. Returns those that the suite says to skip, and the lanes in which they wait.';
+
+create function orbit_private.add_host_gates(p_run orbit.test_runs)
+returns void language plpgsql set search_path = '' as $$
+-- The host as far as it is known before anything is sent: written out, or in a variable at the URL's beginning.
+declare v_document jsonb := (select v.document from orbit.test_suite_versions v where v.id = p_run.version_id);
+begin
+  with named as (
+    select j.id, coalesce(c.request ->> 'url', '') as url from orbit_private.job j join orbit.test_request_configs c on c.test_case_id = j.test_case_id
+      where j.id >= p_run.queue_no << 20 and j.id < (p_run.queue_no + 1) << 20),
+  whole as (
+    select n.id, case when n.url ~ '^(https?://|\{\{)' then n.url else coalesce(v_document #>> '{defaults,base_url}', '') end as url from named n),
+  variable as materialized (
+    select d.name, coalesce(p_run.variables ->> d.name, (select e.value #>> '{}' from orbit.environment_variables e where e.environment_id = p_run.environment_id and e.name = d.name),
+        v_document #>> array['variables', d.name, 'value'], v_document #>> array['variables', d.name]) as value
+      from (select distinct (regexp_match(w.url, '^\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}'))[1] as name from whole w) d where d.name is not null),
+  hosted as (
+    select w.id, orbit_private.host_of_url(coalesce(v.value, w.url)) as host
+      from whole w left join variable v on v.name = (regexp_match(w.url, '^\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}'))[1])
+  update orbit_private.job j set gates = array(select g2 from unnest(j.gates || g.id) g2 order by g2)
+    from hosted h join orbit_private.gate g on g.organization_id = p_run.organization_id and g.kind = 'host' and g.key = h.host where j.id = h.id;
+end $$;
+comment on function orbit_private.add_host_gates is 'Gives the jobs of a run, which has just been made, the gates of the hosts that they are sent to.';
 
 -- Definer: it writes the queue, which is nobody's, after require().
 create function orbit_private.start_run(p_request jsonb)
@@ -106,7 +151,7 @@ declare
   v_keys text[] := case when jsonb_typeof(p_request #> '{selection,tests}') = 'array'
                      then array(select jsonb_array_elements_text(p_request #> '{selection,tests}')) end;
   v_tags jsonb := p_request #> '{selection,tags}';
-  v_rank float8; v_bad text; v_id uuid; v_disabled bigint[];
+  v_rank float8; v_bad text; v_id uuid; v_made record; v_disabled bigint[]; v_group jsonb;
   -- A folder of the worker's machine: whoever names one has the files there sent to wherever their tests say.
   v_base_dir text := case when orbit_private.caller_is_trusted() then p_request ->> 'base_dir' end;
 begin
@@ -132,7 +177,7 @@ begin
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'organization', 'project', 'environment', 'environment_id',
-    'variables', 'defaults', 'templates', 'secrets', 'credentials', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'order', 'private', 'idempotency_key', 'triggered_by', 'base_dir', 'batch_id') limit 1;
+    'variables', 'defaults', 'templates', 'secrets', 'credentials', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'order', 'group', 'private', 'idempotency_key', 'triggered_by', 'base_dir', 'batch_id') limit 1;
   if found then
     perform orbit_private.refuse('OR001', format('unknown field %s', left(v_bad, 60)), '', 'See the comment of orbit.start_run.');
   end if;
@@ -148,6 +193,7 @@ begin
     perform orbit_private.refuse('OR001', format('priority %s is not between -100 and 100', p_request ->> 'priority'), '',
       'A step is worth a minute of waiting; 0 is usual.');
   end if;
+  v_group := orbit_private.group_given(p_request -> 'group');
   if coalesce(p_request ->> 'order', 'impact') not in ('impact', 'suite') then
     perform orbit_private.refuse('OR001', 'order is neither impact nor suite', left(p_request ->> 'order', 200),
       'impact: what failed lately and what is slow goes first, within what dependencies allow; suite: as the suite has them.');
@@ -208,12 +254,12 @@ begin
   perform orbit_private.ensure_partitions(v_now);
   v_id := case when p_request ? 'run_id' then orbit_private.to_uuid(p_request ->> 'run_id', 'run_id') else gen_random_uuid() end;
   insert into orbit.test_runs (id, organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
-                               selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, batch_id, created_by, created_at)
+                               selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, batch_id, affinity_group, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
             coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
             coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(nullif(p_request -> 'variables', 'null'), '{}'),
             array(select jsonb_array_elements_text(coalesce(nullif(p_request -> 'defaults', 'null'), '[]'))), coalesce(nullif(p_request -> 'templates', 'null'), '{}'),
-            coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', v_base_dir, orbit_private.batch_of(p_request, v_suite.organization_id),
+            coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', v_base_dir, orbit_private.batch_of(p_request, v_suite.organization_id), v_group ->> 'key',
             (select auth.uid()), v_now)
     on conflict do nothing returning * into v_run;
   if v_run.id is null then
@@ -241,8 +287,9 @@ begin
     perform orbit_private.give_credentials(v_run, p_request -> 'credentials', v_now);
   end if;
 
-  v_disabled := orbit_private.enqueue(v_base, v_run.lane, v_rank, v_version.test_case_ids, v_chosen,
-    case when coalesce(p_request ->> 'order', 'impact') = 'impact' then orbit_private.order_of_tests(v_version, v_chosen) end);
+  v_made := orbit_private.enqueue(v_run, v_rank, v_version.test_case_ids, v_chosen,
+    case when coalesce(p_request ->> 'order', 'impact') = 'impact' then orbit_private.order_of_tests(v_version, v_chosen) end, v_group);
+  v_disabled := v_made.disabled;
 
   -- Tests that the suite says to skip end now, and with them what needs them.
   for v_root in
@@ -253,12 +300,14 @@ begin
                                         format('%s is skipped: %s', v_root.key, v_root.skip_reason), v_now);
     v_itself := orbit_private.skip_below(array[v_root.id], 'skipped', null, v_root.skip_reason, v_now);
     delete from orbit_private.ready y where y.lane = v_root.lane and y.rank = v_root.rank and y.job_id = v_root.id;
+    delete from orbit_private.parked y where y.job_id = v_root.id;
     perform orbit_private.release(v_below.loose || v_itself.loose);
   end loop;
   if v_disabled is not null then
     select count(*) into v_total from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576;
+    perform orbit_private.open_gates(orbit_private.gates_of_run(v_run), v_now);
   end if;
-  update orbit_private.run_progress p set skipped = p.total - v_total, remaining = v_total, event_seq = 1
+  update orbit_private.run_progress p set skipped = p.total - v_total, remaining = v_total, event_seq = 1, lanes = v_made.lanes
     where p.queue_no = v_run.queue_no returning * into v_progress;
   insert into orbit_private.run_event (queue_no, seq, at, payload)
     values (v_run.queue_no, 1, v_now, jsonb_build_object('run', 'queued', 'counts', orbit_private.counts_of(v_progress)));
@@ -279,7 +328,7 @@ comment on function orbit_private.start_run is 'See orbit.start_run.';
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
 comment on function orbit.start_run is
-  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), credentials?: [name of one''s own, …], selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), order?: impact (what failed lately and what is slow first) | suite, private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine), batch_id? (what it belongs to: see orbit.start_runs)}. Answers the run. OR001, OR002, OR003, OR004 a credential has expired, OR005 nothing selected.';
+  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), credentials?: [name of one''s own, …], selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), order?: impact (what failed lately and what is slow first) | suite, group?: its key, or {key, wait? (seconds for others to join), size? (jobs that suffice), spread?} (a worker that is set up for it takes its tests), private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine), batch_id? (what it belongs to: see orbit.start_runs)}. Answers the run. OR001, OR002, OR003, OR004 a credential has expired, OR005 nothing selected.';
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 
@@ -356,8 +405,22 @@ returns jsonb language plpgsql stable security definer set search_path = '' as $
 declare
   v_mine uuid[] := case when not orbit_private.caller_is_trusted() then array(select orbit_private.my_project_ids()) end;
   v_organization_id uuid := case when p_request ->> 'organization' is not null then orbit_private.organization_of(p_request) end;
-  v_projects uuid[]; v_ids uuid[];
+  v_projects uuid[]; v_ids uuid[]; v_suites uuid[]; v_environments uuid[]; v_bad text;
+  v_statuses text[] := case jsonb_typeof(p_request -> 'status') when 'array' then array(select jsonb_array_elements_text(p_request -> 'status'))
+                         when 'string' then array[p_request ->> 'status'] end;
 begin
+  select min(s) into v_bad from unnest(v_statuses) s
+    where s not in ('queued', 'running', 'cancelling', 'passed', 'failed', 'errored', 'cancelled', 'timed_out');
+  if v_bad is not null then
+    perform orbit_private.refuse('OR001', format('a run is never %s', left(v_bad, 40)), '',
+      'status is one or several of queued, running, cancelling, passed, failed, errored, cancelled, timed_out.');
+  end if;
+  if p_request ->> 'suite' is not null then
+    v_suites := array(select s.id from orbit.test_suites s where s.key = p_request ->> 'suite');
+  end if;
+  if p_request ->> 'environment' is not null then
+    v_environments := array(select e.id from orbit.environments e where e.name = p_request ->> 'environment');
+  end if;
   if p_request ->> 'project' is not null then
     v_projects := array(select p.id from orbit.projects p where p.slug = orbit_private.slug(p_request ->> 'project')
                           and (v_organization_id is null or p.organization_id = v_organization_id) and (v_mine is null or p.id = any (v_mine)));
@@ -366,11 +429,17 @@ begin
     || case when cardinality(v_projects) = 1 then ' and r.project_id = $1[1]' when v_projects is not null then ' and r.project_id = any ($1)'
             else case when v_organization_id is not null then ' and r.organization_id = $2' else '' end
               || case when v_mine is not null then ' and r.project_id = any ((select $3)::uuid[])' else '' end end
-    || case when p_request ->> 'status' is not null then ' and r.status = $4' else '' end
+    || case when cardinality(v_statuses) = 1 then ' and r.status = $4[1]' when v_statuses is not null then ' and r.status = any ($4)' else '' end
+    || case when v_suites is not null then ' and r.suite_id = any ($7)' else '' end
+    || case when v_environments is not null then ' and r.environment_id = any ($8)' else '' end
+    || case when p_request ->> 'since' is not null then ' and r.created_at >= $9' else '' end
+    || case when p_request ->> 'batch_id' is not null then ' and r.batch_id = $10' else '' end
+    || case when (p_request ->> 'mine')::boolean then ' and r.created_by is not distinct from $11' else '' end
     || case when p_request ->> 'before' is not null then ' and r.created_at < $5' else '' end
     || ' order by r.created_at desc limit $6)'
-    into v_ids using v_projects, v_organization_id, v_mine, p_request ->> 'status', (p_request ->> 'before')::timestamptz,
-      least(coalesce((p_request ->> 'limit')::int, 20), 200);
+    into v_ids using v_projects, v_organization_id, v_mine, v_statuses, (p_request ->> 'before')::timestamptz,
+      least(coalesce((p_request ->> 'limit')::int, 20), 200), v_suites, v_environments, (p_request ->> 'since')::timestamptz,
+      orbit_private.to_uuid(p_request ->> 'batch_id', 'batch_id'), (select auth.uid());
   return (select coalesce(jsonb_agg(r), '[]') from orbit_private.runs_of(v_ids) r);
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
@@ -379,7 +448,7 @@ comment on function orbit_private.list_runs is 'See orbit.list_runs.';
 
 create function orbit.list_runs(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.list_runs(p_request) $$;
-comment on function orbit.list_runs is 'The newest runs: {organization?, project?, status?, before?, limit? = 20, at most 200}.';
+comment on function orbit.list_runs is 'The newest runs: {organization?, project?, status? (one or several), suite? (key), environment? (name), since?, before?, batch_id?, mine? (started by the caller), limit? = 20, at most 200}.';
 
 -- Definer: visible_run() asks once what the policies of three tables would each ask anew.
 create function orbit_private.list_results(p_request jsonb)

@@ -62,11 +62,12 @@ returns jsonb language plpgsql security definer set search_path = '' set enable_
 declare
   v_run orbit.test_runs; v_tests uuid[]; v_positions int[]; v_version bigint; v_names text[]; v_every text[]; v_all uuid[]; v_given text[];
   v_place orbit_private.variable_place; v_rows jsonb; v_secrets text[]; v_key text := array_to_string(p_keys, ' '); v_ids text[]; v_complete boolean; v_fresh boolean;
+  v_worker bigint := (orbit_private.worker_of(p_worker)).id;
 begin
   select array_agg(j.test_case_id order by j.id), array_agg((j.id & 1048575)::int order by j.id), bool_and(w.seen_at > clock_timestamp() - p_lease)
     into v_tests, v_positions, v_fresh
     from orbit_private.job j join orbit_private.worker w on w.id = j.worker_id
-    where j.id = any (p_jobs) and j.state = 2 and j.worker_id = p_worker and j.id >> 20 = p_jobs[1] >> 20;
+    where j.id = any (p_jobs) and j.state = 2 and j.worker_id = v_worker and j.id >> 20 = p_jobs[1] >> 20;
   if v_tests is null then
     return null;
   end if;
@@ -111,7 +112,7 @@ begin
     if not v_fresh then
       return null;  -- after an outage, say: values that are no secret may be told, for what is not held any more cannot be reported
     end if;
-    perform orbit_private.audit(v_run.organization_id, 'secret.release', 'run', v_run.id::text, null, jsonb_build_object('worker', p_worker, 'names', v_secrets));
+    perform orbit_private.audit(v_run.organization_id, 'secret.release', 'run', v_run.id::text, null, jsonb_build_object('worker', v_worker, 'names', v_secrets));
   end if;
   return jsonb_build_object('version', v_version, 'complete', v_complete, 'positions', to_jsonb(v_positions), 'variables', v_rows);
 end $$;

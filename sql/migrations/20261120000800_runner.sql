@@ -4,33 +4,135 @@
 -- secrets; it is given secrets for what it holds, and can hold whatever is ready. What it cannot do is to read or write anything else,
 -- to set the clock, or to give up workers that are alive. p_lease protects from a worker that fell behind, not from one that lies.
 
-create function orbit_runner.register_worker(p_name text, p_slots int, p_capabilities text[] default '{http}', p_version text default null)
-returns bigint language sql security definer set search_path = '' as $$
-  insert into orbit_private.worker (name, slots, capabilities, version) values (p_name, p_slots, p_capabilities, p_version) returning id
+create function orbit_private.refuse_bad_worker(p_name text, p_slots int, p_capabilities text[])
+returns void language plpgsql stable set search_path = '' as $$
+declare v_bad text;
+begin
+  if coalesce(p_name, '') !~ '^[^[:cntrl:]]{1,200}$' then
+    perform orbit_private.refuse('OR001', 'a worker''s name has 1 to 200 characters, none of them a control character', '', 'Leave --name out to have it called after its machine and process.');
+  end if;
+  if p_slots is null or p_slots not between 1 and 10000 then
+    perform orbit_private.refuse('OR001', format('a worker has 1 to 10000 slots, not %s', p_slots), '', 'A slot is a test at work: --slots 20.');
+  end if;
+  select c into v_bad from unnest(p_capabilities) c where c is null or c !~ '^[a-z0-9][a-z0-9_.:-]{0,62}$' limit 1;
+  if found then
+    perform orbit_private.refuse('OR001', format('%s is no capability', coalesce(left(v_bad, 80), 'null')), '', 'A capability is a word like docker, android or browser:firefox: lower-case letters, digits and _.:-, up to 63.');
+  end if;
+end $$;
+comment on function orbit_private.refuse_bad_worker is 'OR001 where a worker describes itself in a way that cannot be.';
+
+create function orbit_private.worker_of(p_key bigint)
+returns orbit_private.worker language plpgsql stable set search_path = '' as $$
+declare v_worker orbit_private.worker;
+begin
+  select * into v_worker from orbit_private.worker w where w.key = p_key;
+  -- One that registered before there were tokens shows a number that anybody may know: it has to register anew.
+  if v_worker.key = v_worker.id and exists (select from orbit.worker_tokens) then
+    return null;
+  end if;
+  return v_worker;
+end $$;
+comment on function orbit_private.worker_of is 'The worker that shows this key; null where there is none (any more).';
+
+create function orbit_runner.register_worker(p_name text, p_slots int, p_capabilities text[] default '{http}', p_version text default null, p_token text default null,
+                                              p_instance uuid default null)
+returns bigint language plpgsql security definer set search_path = '' as $$
+declare v_token record; v_worker orbit_private.worker; v_beyond text; v_capabilities text[] := orbit_private.capabilities_of(p_capabilities);
+begin
+  perform orbit_private.refuse_bad_worker(p_name, p_slots, p_capabilities);
+  select * into v_token from orbit_private.worker_token_of(p_token);
+  if v_token.id is not null then
+    select c into v_beyond from unnest(v_capabilities) c where c <> all (v_token.capabilities) limit 1;
+    if found then
+      perform orbit_private.refuse('OR003', format('the worker token does not go as far as %s', v_beyond), '', 'A token says what its workers may be able to do: orbit agent-token list.');
+    end if;
+  end if;
+  -- A name is one worker's: what it tells in lists, reasons and logs would mean two.
+  perform pg_advisory_xact_lock(hashtextextended('orbit.worker:' || p_name, 0));
+  select * into v_worker from orbit_private.worker w where w.name = p_name and w.organization_id is not distinct from v_token.organization_id
+      and w.seen_at > clock_timestamp() - interval '10 seconds' order by w.id desc limit 1;
+  if v_worker.instance = p_instance then
+    return v_worker.key;  -- said again, because the answer was lost
+  elsif v_worker.id is not null then
+    perform orbit_private.refuse('OR004', format('there is a worker %s already', p_name), '',
+      'Give it another name, or none; one that was killed gives its name back ten seconds after it was last heard of.');
+  end if;
+  insert into orbit_private.worker (name, slots, capabilities, version, organization_id, token_id, instance, key)
+    values (p_name, p_slots, v_capabilities, p_version, v_token.organization_id, v_token.id, p_instance, -1 - (random() * 1e15)::bigint) returning * into v_worker;
+  update orbit_private.worker w set key = case when exists (select from orbit.worker_tokens)
+        then ('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint & 9223372036854775807 else w.id end
+    where w.id = v_worker.id returning w.* into v_worker;
+  return v_worker.key;
+end $$;
+comment on function orbit_runner.register_worker is 'A new worker; what it answers is shown with every call and fences everything it reports. p_token: a worker token; where there is one, the worker serves its organisation alone. p_instance: drawn by whoever registers; saying it again with the same one makes no second worker. OR001, OR003, OR004 a living worker has that name.';
+
+create function orbit_runner.drain_worker(p_worker bigint)
+returns void language sql security definer set search_path = '' as $$
+  update orbit_private.worker w set draining = true where w.id = (orbit_private.worker_of(p_worker)).id
 $$;
-comment on function orbit_runner.register_worker is 'A new worker; its id fences everything it reports.';
+comment on function orbit_runner.drain_worker is 'Says that the worker takes nothing more: for lists, and so that no group is kept for it.';
 
 create function orbit_runner.heartbeat(p_worker bigint, p_runs bigint[] default '{}')
 returns table (alive boolean, stopping bigint[]) language plpgsql security definer set search_path = '' as $$
 -- Says that the worker lives, and hears which of the runs (queue_no) it works for are being stopped.
+declare v_worker orbit_private.worker := orbit_private.worker_of(p_worker); v_now timestamptz := clock_timestamp();
 begin
-  update orbit_private.worker w set seen_at = clock_timestamp() where w.id = p_worker;
+  if v_worker.token_id is not null and not orbit_private.worker_token_holds(v_worker.token_id, v_now) then
+    -- Given up for lost at the next tick: what it holds is another's.
+    update orbit_private.worker w set seen_at = '-infinity' where w.id = v_worker.id;
+    alive := false;
+    return next;
+    return;
+  end if;
+  update orbit_private.worker w set seen_at = v_now where w.id = v_worker.id and w.seen_at > '-infinity';
   alive := found;
   -- A run that is no longer in progress has nothing left that this worker could hold.
   select array_agg(q) into stopping from unnest(p_runs) q
     where not exists (select from orbit_private.run_progress p where p.queue_no = q and coalesce(p.stop_status, 'fail_fast') = 'fail_fast');
   return next;
 end $$;
-comment on function orbit_runner.heartbeat is 'Renews the lease of all that the worker holds. alive is false where it was given up for lost: it must register anew, and what it held is another''s.';
+comment on function orbit_runner.heartbeat is 'Renews the lease of all that the worker holds. alive is false where it was given up for lost, or its token holds no more: it must register anew, and what it held is another''s.';
 
-create function orbit_runner.load_run(p_queue_no bigint)
+create function orbit_runner.group_ready(p_worker bigint, p_lane bigint, p_ok boolean, p_reason text default null)
+returns boolean language plpgsql security definer set search_path = '' as $$
+-- A group whose set-up fails goes to another worker, or to this one again; at the third time in a row its runs are stopped and say why.
+declare v_worker orbit_private.worker := orbit_private.worker_of(p_worker); v_lane orbit_private.lane; v_run bigint; v_now timestamptz := clock_timestamp();
+begin
+  perform 1 from orbit_private.group_holder h where h.lane = p_lane and h.worker_id = v_worker.id for update;
+  if not found then
+    return false;
+  end if;
+  select * into v_lane from orbit_private.lane l where l.id = p_lane for no key update;
+  if p_ok then
+    update orbit_private.group_holder h set state = 'ready' where h.lane = p_lane and h.worker_id = v_worker.id;
+    update orbit_private.lane l set set_ups = l.set_ups + 1, failed_set_ups = 0 where l.id = p_lane;
+    return true;
+  end if;
+  delete from orbit_private.group_holder h where h.lane = p_lane and h.worker_id = v_worker.id;
+  update orbit_private.lane l set failed_set_ups = (l.failed_set_ups + 1) % 3 where l.id = p_lane;
+  if v_lane.failed_set_ups >= 2 then
+    for v_run in select p.queue_no from orbit_private.run_progress p where p_lane = any (p.lanes) order by p.queue_no loop
+      perform orbit_private.stop_run(v_run, 'cancelled', left(format('setting up group %s failed three times: %s', v_lane.group_key, coalesce(p_reason, 'no reason was given')), 1000), v_now);
+    end loop;
+  end if;
+  return true;
+end $$;
+comment on function orbit_runner.group_ready is 'Says how setting up a group that advance handed out ended. False where the group is not this worker''s (any more).';
+
+create function orbit_runner.load_run(p_queue_no bigint, p_worker bigint default null)
 returns jsonb language plpgsql stable security definer set search_path = '' as $$
 -- What each test uses is asked for only where there are secrets: most runs have none, and need not wait for the plan.
-declare v_run orbit.test_runs; v_names jsonb; v_uses jsonb;
+declare v_run orbit.test_runs; v_names jsonb; v_uses jsonb; v_worker orbit_private.worker;
 begin
   select * into v_run from orbit.test_runs r where r.queue_no = p_queue_no;
   if not found then
     return null;
+  end if;
+  if not orbit_private.caller_is_trusted() and exists (select from orbit.worker_tokens) then
+    v_worker := orbit_private.worker_of(p_worker);
+    if v_worker.id is null or v_worker.organization_id <> v_run.organization_id then
+      return null;
+    end if;
   end if;
   select jsonb_agg(n.name order by n.name) into v_names from orbit_private.run_secret n where n.queue_no = p_queue_no;
   if v_names is not null then
@@ -48,7 +150,7 @@ begin
       left join orbit.environments e on e.id = v_run.environment_id
     where s.id = v_run.suite_id) || orbit_private.run_variables(v_run);
 end $$;
-comment on function orbit_runner.load_run is 'All that a worker needs to know of a run, once: its document, variables, and the context so far. Of secrets the names, and what each test uses (by position; null where there are no secrets): see open_secrets.';
+comment on function orbit_runner.load_run is 'All that a worker needs to know of a run, once (null: there is none, or not for this worker; where there are worker tokens, p_worker says which it is): its document, variables, and the context so far. Of secrets the names, and what each test uses (by position; null where there are no secrets): see open_secrets.';
 
 create function orbit_runner.open_secrets(p_worker bigint, p_jobs bigint[], p_keys text[] default '{}', p_lease interval default '10 seconds')
 returns table (queue_no bigint, name text, sealed text, place text, value jsonb, fields jsonb)
@@ -56,26 +158,26 @@ language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
 -- Secrets follow the lease: whoever does not hold the tests is given none, and of those it holds, what they use. What the database sealed
 -- itself it opens here, with the Vault's key or one of p_keys (left sealed where it has neither); the rest is opened by the worker alone.
-declare v_run record; v_new text[]; v_key text := array_to_string(p_keys, ' '); v_ids text[];
+declare v_run record; v_new text[]; v_key text := array_to_string(p_keys, ' '); v_ids text[]; v_worker bigint := (orbit_private.worker_of(p_worker)).id;
 begin
   for v_run in
     select r.queue_no, r.id, r.organization_id, bool_or(c.uses is null) as anything,
            array_agg(distinct regexp_replace(u, '^env\.', '')) filter (where u is not null) as uses
       from orbit_private.job j join orbit_private.worker w on w.id = j.worker_id and w.seen_at > clock_timestamp() - p_lease
       join orbit.test_cases c on c.id = j.test_case_id join orbit.test_runs r on r.queue_no = j.id >> 20 left join unnest(c.uses) u on true
-      where j.id = any (p_jobs) and j.state = 2 and j.worker_id = p_worker
+      where j.id = any (p_jobs) and j.state = 2 and j.worker_id = v_worker
       group by r.queue_no, r.id, r.organization_id order by r.queue_no
   loop
     continue when not v_run.anything and v_run.uses is null;
     perform 1 from orbit_private.run_secret s where s.queue_no = v_run.queue_no order by s.name for update;
     with released as (
-      update orbit_private.run_secret s set released_to = s.released_to || p_worker
-        where s.queue_no = v_run.queue_no and (v_run.anything or regexp_replace(s.name, '^env\.', '') = any (v_run.uses)) and p_worker <> all (s.released_to)
+      update orbit_private.run_secret s set released_to = s.released_to || v_worker
+        where s.queue_no = v_run.queue_no and (v_run.anything or regexp_replace(s.name, '^env\.', '') = any (v_run.uses)) and v_worker <> all (s.released_to)
         returning s.name)
     select array_agg(r.name order by r.name) into v_new from released r;
     if v_new is not null then  -- once for a worker, not once for a test: the log grows by neither
       perform orbit_private.audit(v_run.organization_id, 'secret.release', 'run', v_run.id::text, null,
-        jsonb_build_object('worker', p_worker, 'names', v_new));
+        jsonb_build_object('worker', v_worker, 'names', v_new));
     end if;
     v_ids := coalesce(v_ids, array(select k.key_id from orbit_private.secret_keys(v_key) k));
     return query select s.queue_no, s.name, case when o.here then null else s.sealed end, s.place,
@@ -88,7 +190,7 @@ comment on function orbit_runner.open_secrets is 'The secrets that the tests of 
 
 create function orbit_runner.held_jobs(p_worker bigint)
 returns table (job_id bigint, attempt smallint) language sql stable security definer set search_path = '' as $$
-  select j.id, j.attempt from orbit_private.job j where j.state = 2 and j.worker_id = p_worker
+  select j.id, j.attempt from orbit_private.job j where j.state = 2 and j.worker_id = (select w.id from orbit_private.worker_of(p_worker) w)
 $$;
 comment on function orbit_runner.held_jobs is 'What the worker holds: asked after a reply was lost, so that nothing claimed in it is forgotten.';
 
@@ -101,7 +203,7 @@ returns table (kind text, job_id bigint, attempt smallint, rank float8, payload 
 language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 -- One round trip of a worker: records what ended, unlocks or skips what depended on it, shares what was captured, moves the run on,
--- and hands out up to p_want ready jobs of the lane.
+-- and hands out up to p_want ready jobs: of the run's own lane (p_lane, its queue_no), or of all lanes that the worker can serve (0).
 --
 -- Reported: parallel arrays. A status is passed, failed, errored, timed_out, cancelled, or lost (its worker died). An extra is null or
 -- {category, reason, retryable, failures, exchange, captures: [{name, value, share, secret}], started_at}; none at all where all are null.
@@ -113,7 +215,8 @@ language plpgsql security definer set search_path = '' set enable_seqscan = off 
 --   context  job_id = queue_no, payload    {version, entries: [[kind, producer, name, value, secret], …]} newer than was known
 --   stop     job_id = queue_no             this run is being stopped
 --   done     job_id = queue_no, payload    {status}: this run has just been finished
---   next     rank                          seconds until the lane's next job is due
+--   next     rank                          seconds until the next job is due
+--   group    job_id = lane, payload        {key, project, requires}: this group is the worker's; it is handed its tests after group_ready()
 --   unknown                                the worker is not registered (any more): nothing was handed out
 declare
   v_now timestamptz := clock_timestamp();
@@ -121,17 +224,20 @@ declare
   v_count int := coalesce(cardinality(p_jobs), 0);
   v_passed boolean := 'passed' = all (p_statuses);  -- all of them, as nearly always: spares several looks at each
   v_more boolean := cardinality(array_remove(p_extras, null)) > 0;
+  v_self orbit_private.worker := orbit_private.worker_of(p_worker); v_worker bigint := v_self.id;
   v_known boolean := true; v_ended bigint[]; v_statuses text[]; v_tried smallint[]; v_durations real[]; v_extras jsonb[];
   v_previous jsonb[]; v_repeated boolean;
   v_again bigint[]; v_retried jsonb[]; v_release bigint[]; v_touched bigint[]; v_below bigint[]; v_blockers bigint[]; v_blocked bigint[];
   v_skipped bigint[]; v_claimed bigint[]; v_ranks float8[]; v_tries smallint[];
   v_runs bigint[]; v_run bigint; v_root record; v_gone record; v_progress orbit_private.run_progress; v_stop boolean;
   v_event orbit_private.run_event; v_sums record; v_skips int; v_starts int;
+  v_freed bigint[]; v_open int := 0; v_low float8 := p_low; v_lanes bigint[]; v_late bigint[]; v_gated bigint[]; v_passed_gates record;
+  v_group bigint; v_head float8; v_taken jsonb; v_released bigint[];
 begin
   if p_want > 0 or v_count > 0 then
     -- The worker before any job: whoever gives a worker up for lost takes its row first, and then its jobs. From here on what it
     -- holds stays its own, and what waits for that goes on waiting.
-    perform 1 from orbit_private.worker w where w.id = p_worker for key share;
+    perform 1 from orbit_private.worker w where w.id = v_worker for key share;
     v_known := found;
   end if;
 
@@ -139,11 +245,11 @@ begin
     -- 1. Lock, in one ordered pass, all that may be written: what is reported, its children, and below what did not pass everything.
     select array_agg(c) into v_touched
       from orbit_private.job j cross join lateral unnest(j.strict_children || j.loose_children) c where j.id = any (p_jobs)
-        and j.state = 2 and j.worker_id = p_worker and (j.strict_children <> '{}' or j.loose_children <> '{}');
+        and j.state = 2 and j.worker_id = v_worker and (j.strict_children <> '{}' or j.loose_children <> '{}');
     if not v_passed then
       with recursive below (id) as (
         select unnest(j.strict_children) from unnest(p_jobs, p_statuses) r (id, status) join orbit_private.job j on j.id = r.id
-          where r.status <> 'passed' and j.state = 2 and j.worker_id = p_worker
+          where r.status <> 'passed' and j.state = 2 and j.worker_id = v_worker
         union
         select unnest(j.strict_children) from below b
           cross join lateral (select o.strict_children from orbit_private.job o where o.id = b.id offset 0) j)  -- one job by its key, never all of them
@@ -156,22 +262,27 @@ begin
     -- What is ready, or another's, and what waits for that, is left alone: a late report must stand in nobody's way. (A lock stays
     -- on a row that changed while it was waited for and is then passed over; whoever claims it next would wait for us, and we for them.)
     perform 1 from orbit_private.job j where j.id = any (p_jobs || v_touched || v_below)
-      and (j.state = 0 or j.state = 2 and j.worker_id = p_worker) order by j.id for update;
+      and (j.state = 0 or j.state = 2 and j.worker_id = v_worker) order by j.id for update;
 
-    -- 2. Another attempt for what may have one. A lost worker's job goes back at once, three times; it uses up no retry of the test's.
+    -- 2. Another attempt for what may have one. A lost worker's job goes back at once, twice; it uses up no retry of the test's.
     if not v_passed and exists (select from unnest(p_statuses, p_extras) r (status, extra) where r.status = 'lost' or (r.extra ->> 'retryable')::boolean) then
-      with again as (
+      with lost as materialized (
+        -- Tests that are lost together are tried apart, so that it shows which of them their worker does not survive.
+        select j.id, l.n, row_number() over (order by l.n desc, j.rank) - 1 as place, count(*) over (order by l.n desc) as as_often
+          from unnest(p_jobs, p_statuses) r (id, status) join orbit_private.job j on j.id = r.id
+          cross join lateral (select count(*) from jsonb_array_elements(coalesce(j.previous_attempts, '[]')) p where p ->> 'status' = 'lost') l (n)
+          where r.status = 'lost'),
+      again as (
         update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + (r.status = 'lost')::int,
             previous_attempts = coalesce(j.previous_attempts, '[]') || jsonb_build_object('number', j.attempt, 'status', r.status,
               'reason', r.extra ->> 'reason', 'category', r.extra ->> 'category', 'duration', r.duration,
-              'failures', coalesce(r.extra -> 'failures', '[]'), 'worker', p_worker::text)
-          from unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)
-          where j.id = r.id and j.state = 2 and j.worker_id = p_worker and j.attempt = r.attempt
-            and case when r.status = 'lost' then (select count(*) from jsonb_array_elements(coalesce(j.previous_attempts, '[]')) l
-                                                    where l ->> 'status' = 'lost') < 2
+              'failures', coalesce(r.extra -> 'failures', '[]'), 'worker', v_worker::text)
+          from unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra) left join lost l on l.id = r.id
+          where j.id = r.id and j.state = 2 and j.worker_id = v_worker and j.attempt = r.attempt
+            and case when r.status = 'lost' then l.n < 2 or l.as_often > 1 and l.n < 5
                      else r.status <> 'passed' and (r.extra ->> 'retryable')::boolean and j.attempt - j.losses < j.max_attempts end
           returning j.id, j.lane, j.rank, jsonb_build_array(j.id & 1048575, r.status, r.duration, r.attempt, left(r.extra ->> 'reason', 300)) as event,
-            case when r.status <> 'lost' then v_epoch
+            case when r.status = 'lost' then case when l.n > 0 and l.place > 0 then v_epoch + l.place * 2 end else v_epoch
               + least(j.backoff[2], j.backoff[1] * j.backoff[3] ^ (j.attempt - j.losses - 1)) * (0.75 + random() / 2) end as due),
       listed as (
         insert into orbit_private.ready (lane, rank, job_id)
@@ -185,7 +296,7 @@ begin
       select * from unnest(p_jobs, p_attempts, p_statuses, p_durations, p_extras) r (id, attempt, status, duration, extra)),
     gone as (
       delete from orbit_private.job j using reported r
-        where j.id = r.id and j.state = 2 and j.worker_id = p_worker and j.attempt = r.attempt
+        where j.id = r.id and j.state = 2 and j.worker_id = v_worker and j.attempt = r.attempt
         returning j.id, j.test_case_id, j.attempt, j.strict_children, j.loose_children, j.previous_attempts, r.duration, r.extra,
           case when r.status = 'lost' then 'errored'
                when r.status = 'passed' and j.attempt - j.losses > 1 then 'passed_on_retry' else r.status end as status),
@@ -196,7 +307,7 @@ begin
       insert into orbit.test_results (run_id, position, created_at, status, project_id, test_case_id, environment_id,
                                       category, reason, duration_ms, attempts, started_at, worker_id)
         select r.id, (g.id & 1048575)::int, v_now, g.status, r.project_id, g.test_case_id, r.environment_id,
-               g.extra ->> 'category', g.extra ->> 'reason', g.duration * 1000, g.attempt, v_now - make_interval(secs => g.duration), p_worker
+               g.extra ->> 'category', g.extra ->> 'reason', g.duration * 1000, g.attempt, v_now - make_interval(secs => g.duration), v_worker
           from gone g join runs r on r.queue_no = g.id >> 20)
     select array_agg(g.id), array_agg(g.status), array_agg(g.attempt), array_agg(g.duration), case when v_more then array_agg(g.extra) end,
            array_agg(g.previous_attempts), count(g.previous_attempts) > 0,
@@ -228,7 +339,10 @@ begin
       return query select 'stale', r.id, r.attempt, null::float8, null::jsonb from unnest(p_jobs, p_attempts) r (id, attempt)
         where r.id <> all (coalesce(v_again, '{}')) and not exists (
           select from unnest(v_ended, v_tried) e (id, attempt) where e.id = r.id and e.attempt = r.attempt);
+      update orbit_private.tally t set count = t.count + v_count - cardinality(coalesce(v_ended, '{}')) - cardinality(coalesce(v_again, '{}'))
+        where t.name = 'fenced_reports';
     end if;
+    v_freed := orbit_private.leave_gates(v_ended || v_again);
 
     -- 4. What strictly needed a test that did not pass is skipped, and says because of which.
     if v_blocked is not null then
@@ -249,7 +363,11 @@ begin
 
     -- 5. What has nothing left to wait for becomes ready; this very call may hand it out.
     if v_release is not null then
-      perform orbit_private.release(v_release);
+      v_released := orbit_private.release(v_release);
+    end if;
+    if v_freed is not null then
+      v_open := orbit_private.open_gates(v_freed, v_now);
+      v_low := case when v_open > 0 then '-infinity' else v_low end;  -- what comes back has its old place
     end if;
   end if;
 
@@ -260,27 +378,88 @@ begin
     if not v_known then
       return query select 'unknown', null::bigint, null::smallint, null::float8, null::jsonb;
     else
+      if p_lane <> 0 then
+        v_lanes := case when v_self.organization_id is null or exists (
+          select from orbit.test_runs r where r.queue_no = p_lane and r.organization_id = v_self.organization_id) then array[p_lane] end;
+      else
+        v_lanes := array(select l.id from orbit_private.lane l
+          where (v_self.organization_id is null or l.organization_id = v_self.organization_id) and l.requires <@ v_self.capabilities
+            and (l.group_key is null or exists (select from orbit_private.group_holder h where h.lane = l.id and h.worker_id = v_worker and h.state = 'ready')));
+        if exists (select from orbit_private.lane l where l.group_key is not null) then
+          select g.lane, g.head into v_group, v_head from orbit_private.group_for(v_self, p_want, v_now) g;
+        end if;
+      end if;
+      v_late := array(select ~l from unnest(v_lanes) l);
       with due as (
         delete from orbit_private.ready y where y.ctid = any (array(
-            select x.ctid from orbit_private.ready x where x.lane = ~p_lane and x.rank <= v_epoch
-              order by x.rank limit 1000 for update skip locked))
+            select x.ctid from orbit_private.ready x where x.lane = any (v_late) and x.rank <= v_epoch
+              limit 1000 for update skip locked))
           returning y.job_id)
       insert into orbit_private.ready (lane, rank, job_id)
         select j.lane, j.rank, j.id from due d join orbit_private.job j on j.id = d.job_id;
-      -- Its job's row is not waited for either: in a run that is being stopped somebody may have it locked who waits for us.
-      with due as materialized (
-        select x.ctid as place, x.job_id from orbit_private.ready x where x.lane = p_lane and x.rank >= p_low
-          order by x.rank limit p_want for update skip locked),
-      free as materialized (
-        select j.id from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
-      unlisted as (
-        delete from orbit_private.ready y where y.ctid = any (array(select d.place from due d where d.job_id in (select f.id from free f)))),
-      taken as (
-        update orbit_private.job j set state = 2, worker_id = p_worker, attempt = j.attempt + 1
-          where j.id = any (array(select f.id from free f)) returning j.id, j.attempt, j.rank)
-      select array_agg(t.id order by t.rank), array_agg(t.attempt order by t.rank), array_agg(t.rank order by t.rank)
-        into v_claimed, v_tries, v_ranks from taken t;
+      for i in 1 .. 20 loop  -- once, but where gates take what was found away
+        v_gated := null;
+        if cardinality(v_lanes) = 1 then
+          -- Its job's row is not waited for either: in a run that is being stopped somebody may have it locked who waits for us.
+          with due as materialized (
+            select x.ctid as place, x.job_id from orbit_private.ready x where x.lane = v_lanes[1] and x.rank >= v_low
+              order by x.rank limit p_want - coalesce(cardinality(v_claimed), 0) for update skip locked),
+          free as materialized (
+            select j.id, j.gates from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
+          unlisted as (
+            delete from orbit_private.ready y where y.ctid = any (array(
+              select d.place from due d where d.job_id in (select f.id from free f where f.gates = '{}')))),
+          taken as (
+            update orbit_private.job j set state = 2, worker_id = v_worker, attempt = j.attempt + 1
+              where j.id = any (array(select f.id from free f where f.gates = '{}')) returning j.id, j.attempt, j.rank)
+          select v_claimed || array_agg(t.id order by t.rank), v_tries || array_agg(t.attempt order by t.rank), v_ranks || array_agg(t.rank order by t.rank),
+                 (select array_agg(f.id) from free f where f.gates <> '{}')
+            into v_claimed, v_tries, v_ranks, v_gated from taken t;
+        else
+          -- The heads of all lanes, merged; more than wanted, because others may have some of them.
+          with seen as materialized (
+            select h.place, h.rank from unnest(v_lanes) l (id) cross join lateral (
+                select x.ctid as place, x.rank from orbit_private.ready x where x.lane = l.id and x.rank >= v_low order by x.rank limit p_want * 4) h
+              order by h.rank limit p_want * 4),
+          due as materialized (
+            select x.ctid as place, x.job_id from orbit_private.ready x where x.ctid = any (array(select s.place from seen s))
+              order by x.rank limit p_want - coalesce(cardinality(v_claimed), 0) for update skip locked),
+          free as materialized (
+            select j.id, j.gates from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
+          unlisted as (
+            delete from orbit_private.ready y where y.ctid = any (array(
+              select d.place from due d where d.job_id in (select f.id from free f where f.gates = '{}')))),
+          taken as (
+            update orbit_private.job j set state = 2, worker_id = v_worker, attempt = j.attempt + 1
+              where j.id = any (array(select f.id from free f where f.gates = '{}')) returning j.id, j.attempt, j.rank)
+          select v_claimed || array_agg(t.id order by t.rank), v_tries || array_agg(t.attempt order by t.rank), v_ranks || array_agg(t.rank order by t.rank),
+                 (select array_agg(f.id) from free f where f.gates <> '{}')
+            into v_claimed, v_tries, v_ranks, v_gated from taken t;
+        end if;
+        exit when v_gated is null;
+        v_passed_gates := orbit_private.pass_gates(v_worker, v_gated, v_freed, v_now);
+        if v_passed_gates.claimed is not null then
+          with taken as (
+            update orbit_private.job j set state = 2, worker_id = v_worker, attempt = j.attempt + 1
+              where j.id = any (v_passed_gates.claimed) returning j.id, j.attempt, j.rank)
+          select v_claimed || array_agg(t.id order by t.rank), v_tries || array_agg(t.attempt order by t.rank), v_ranks || array_agg(t.rank order by t.rank)
+            into v_claimed, v_tries, v_ranks from taken t;
+        end if;
+        select array_agg(c.id order by c.rank), array_agg(c.attempt order by c.rank), array_agg(c.rank order by c.rank) into v_claimed, v_tries, v_ranks
+          from unnest(v_claimed, v_tries, v_ranks) c (id, attempt, rank);
+        v_freed := coalesce(v_freed, '{0}');  -- gates are locked from now on: others are not waited for
+        exit when not v_passed_gates.parked or coalesce(cardinality(v_claimed), 0) >= p_want;
+      end loop;
+      if v_group is not null and (coalesce(cardinality(v_claimed), 0) < p_want or v_head < (select max(r) from unnest(v_ranks) r)) then
+        v_taken := orbit_private.take_group(v_worker, v_group, v_now);
+        if v_taken is not null then
+          return query select 'group', v_group, null::smallint, null::float8, v_taken;
+        end if;
+      end if;
     end if;
+  end if;
+  if cardinality(v_released) + v_open > coalesce(cardinality(v_claimed), 0) then
+    perform pg_notify('orbit_ready', l.lane::text) from (select distinct j.lane from orbit_private.job j where j.id = any (v_released)) l;
   end if;
 
   -- 7. Each run touched: counters, events, context, and whether that was the last of it. Progress is locked last, in order.
@@ -342,7 +521,7 @@ begin
         select g.capture ->> 'share', '', g.capture, g.position, g.n from given g where g.capture ->> 'share' is not null)
       insert into orbit_private.context_entry (queue_no, kind, producer, name, value, secret, version, worker_id)
         select distinct on (n.kind, n.producer, n.capture ->> 'name') v_run, n.kind, n.producer, n.capture ->> 'name', coalesce(n.capture -> 'value', 'null'),
-               coalesce((n.capture ->> 'secret')::boolean, false), v_progress.event_seq, p_worker
+               coalesce((n.capture ->> 'secret')::boolean, false), v_progress.event_seq, v_worker
           from named n order by n.kind, n.producer, n.capture ->> 'name', n.position desc, n.n desc
         on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret,
           version = excluded.version, worker_id = excluded.worker_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
@@ -390,7 +569,7 @@ begin
        and exists (select from unnest(v_claimed) c where c >> 20 = v_run) then
       return query select 'context', v_run, null::smallint, null::float8, jsonb_build_object('version', v_progress.context_version, 'entries', coalesce((
           select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret)) from orbit_private.context_entry c
-            where c.queue_no = v_run and c.worker_id is distinct from p_worker
+            where c.queue_no = v_run and c.worker_id is distinct from v_worker
               and c.version > coalesce((select k.version from unnest(p_known_runs, p_known_versions) k (run, version) where k.run = v_run), 0)), '[]'));
     end if;
   end loop;
@@ -400,8 +579,9 @@ begin
   end if;
   if p_want > coalesce(cardinality(v_claimed), 0) then
     return query select 'next', null::bigint, null::smallint, n.seconds, null::jsonb from (select least(
-        (select 0::float8 from orbit_private.ready x where x.lane = p_lane limit 1),
-        (select greatest(x.rank - v_epoch, 0) from orbit_private.ready x where x.lane = ~p_lane order by x.rank limit 1))) n (seconds)
+        (select 0::float8 from orbit_private.ready x where x.lane = any (v_lanes) limit 1),
+        (select min(greatest(n.rank - v_epoch, 0)) from unnest(v_late) l (id) cross join lateral (
+           select x.rank from orbit_private.ready x where x.lane = l.id order by x.rank limit 1) n))) n (seconds)
       where n.seconds is not null;
   end if;
 end $$;
@@ -419,26 +599,29 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('orbit_runner.tick')) then
     return jsonb_build_object('busy', true);
   end if;
-  delete from orbit_private.worker w
-    where w.id = (select o.id from orbit_private.worker o where o.seen_at < v_now - p_lease
-                    -- after the server was away, everybody gets a lease's time to come back
-                    and pg_postmaster_start_time() < v_now - p_lease
-                    order by o.id limit 1 for update skip locked)
-    returning w.id, w.name into v_dead;
+  select o.id, o.name into v_dead from orbit_private.worker o where o.seen_at < v_now - p_lease
+      -- after the server was away, everybody gets a lease's time to come back
+      and (pg_postmaster_start_time() < v_now - p_lease or o.seen_at = '-infinity')
+    order by o.id limit 1 for update skip locked;
   if v_dead.id is not null then
     select array_agg(j.id), array_agg(j.attempt) into v_jobs, v_attempts from orbit_private.job j where j.state = 2 and j.worker_id = v_dead.id;
     if v_jobs is not null then
-      perform orbit_runner.advance(v_dead.id, 0, 0, v_jobs, v_attempts, array_fill('lost'::text, array[cardinality(v_jobs)]),
+      update orbit_private.worker w set key = -w.id where w.id = v_dead.id;  -- what it shows itself is worth nothing any more
+      perform orbit_runner.advance(-v_dead.id, 0, 0, v_jobs, v_attempts, array_fill('lost'::text, array[cardinality(v_jobs)]),
         array_fill(0::real, array[cardinality(v_jobs)]),
         array_fill(jsonb_build_object('category', 'runner_lost', 'reason', format('its worker %s was lost', v_dead.name)), array[cardinality(v_jobs)]));
       perform pg_notify('orbit_ready', l.lane::text) from (
         select distinct j.lane from orbit_private.job j where j.id = any (v_jobs) and j.state = 1) l;
     end if;
+    delete from orbit_private.worker w where w.id = v_dead.id;
     return jsonb_build_object('lost_worker', v_dead.name, 'lost', coalesce(cardinality(v_jobs), 0), 'more', true);
   end if;
   for v_run in select p.queue_no from orbit_private.run_progress p where p.deadline_at < v_now order by p.queue_no loop
     v_late := v_late + orbit_private.stop_run(v_run.queue_no, 'timed_out', 'the run took longer than it was given', v_now)::int;
   end loop;
+  -- What a gate parked comes back when a use is given back; this is for whatever may have been overlooked.
+  perform orbit_private.open_gates(array(select distinct p.gate_id from orbit_private.parked p order by 1), v_now);
+  perform orbit_private.tidy_lanes(v_now);
   perform orbit_private.ensure_partitions(v_now);  -- a run may outlast the weeks that its start provided for
   return jsonb_build_object('late', v_late, 'expired', orbit_private.cleanup_expired_contexts(v_now));
 end $$;
@@ -447,18 +630,21 @@ comment on function orbit_runner.tick is 'Housekeeping by whoever comes by: hand
 create function orbit_runner.retire_worker(p_worker bigint)
 returns void language plpgsql security definer set search_path = '' as $$
 -- A worker that goes in good order: what it still holds is handed back at once, and uses up none of the three losses.
-declare v_now timestamptz := clock_timestamp(); v_name text; v_jobs bigint[]; v_retried jsonb[]; v_run bigint; v_progress orbit_private.run_progress;
+declare
+  v_now timestamptz := clock_timestamp(); v_worker bigint := (orbit_private.worker_of(p_worker)).id; v_name text; v_jobs bigint[]; v_retried jsonb[];
+  v_run bigint; v_progress orbit_private.run_progress;
 begin
-  delete from orbit_private.worker w where w.id = p_worker returning w.name into v_name;
-  perform 1 from orbit_private.job j where j.state = 2 and j.worker_id = p_worker order by j.id for update;
+  delete from orbit_private.worker w where w.id = v_worker returning w.name into v_name;
+  perform 1 from orbit_private.job j where j.state = 2 and j.worker_id = v_worker order by j.id for update;
   with back as (
     update orbit_private.job j set state = 1, worker_id = null, losses = j.losses + 1,
         previous_attempts = coalesce(j.previous_attempts, '[]') || jsonb_build_object('number', j.attempt, 'status', 'returned',
-          'reason', format('its worker %s signed off', v_name), 'worker', p_worker::text)
-      where j.state = 2 and j.worker_id = p_worker returning j.id, j.lane, j.rank, j.attempt),
+          'reason', format('its worker %s signed off', v_name), 'worker', v_worker::text)
+      where j.state = 2 and j.worker_id = v_worker returning j.id, j.lane, j.rank, j.attempt),
   listed as (insert into orbit_private.ready (lane, rank, job_id) select b.lane, b.rank, b.id from back b)
   select array_agg(b.id), array_agg(jsonb_build_array(b.id & 1048575, 'returned', 0, b.attempt, format('its worker %s signed off', v_name)))
     into v_jobs, v_retried from back b;
+  perform orbit_private.open_gates(orbit_private.leave_gates(v_jobs), v_now);
   for v_run in select distinct i >> 20 from unnest(v_jobs) i order by 1 loop
     update orbit_private.run_progress p set event_seq = p.event_seq + 1,
         running = p.running - (select count(*) from unnest(v_jobs) i where i >> 20 = p.queue_no)

@@ -27,7 +27,7 @@ begin
   -- When the run was bounds the partitions at planning time; a day either way for clocks that were set meanwhile.
   execute format($q$
     insert into orbit_private.test_pace as p (test_case_id, failing, duration_ms, last_failed_at)
-      select r.test_case_id, f.failing, least(greatest(r.duration_ms, 0), 1e8), case when f.failing > 0 then r.created_at end
+      select distinct on (r.test_case_id) r.test_case_id, f.failing, least(greatest(r.duration_ms, 0), 1e8), case when f.failing > 0 then r.created_at end
         from orbit.test_results r join orbit.test_cases c on c.id = r.test_case_id
         cross join lateral (select case r.status when 'passed' then 0 when 'passed_on_retry' then 0.5 else 1 end) f (failing)
         where r.run_id = $1 and r.created_at between %L and %L

@@ -1,18 +1,21 @@
 """The queue against a model: random steps of workers, housekeeper and users; after each, everything that must hold, holds.
 
-A few hundred steps by default; HYPOTHESIS_PROFILE=thorough makes 10,000.
+Some hundreds of steps by default; `make drills` makes 10,000 interleavings.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -24,12 +27,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.queue import FINAL, Claimed, Queue, Worker, check_invariants, retry, test_keys
+from support.drills import LONG, tell
+from support.invariants import BROKEN
+from support.queue import FINAL, Claimed, Queue, Worker, retry, test_keys
 
 if TYPE_CHECKING:
     from support.postgres import Database
 
-THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+INTERLEAVINGS, STEPS = (int(os.environ.get("ORBIT_INTERLEAVINGS", "10000")), 25) if LONG else (14, 25)
 STATUSES = ("passed", "failed", "errored", "timed_out", "cancelled")
 
 SUITES: dict[str, dict[str, Any]] = {
@@ -43,14 +48,44 @@ SUITES: dict[str, dict[str, Any]] = {
         "free": retry(2),
     },
     "skips": {"a": {"skip": "no"}, "b": ["a"], "c": {"always": True, "needs": ["b", "d"]}, "d": [], "e": ["d"]},
+    "picky": {"a": [], "b": {"requires": ["docker"]} | retry(2), "c": {"needs": ["b"]}, "d": {"requires": ["docker"]}},
+    "wide": {name: retry(2) for name in "abcdef"},
 }
+CAPABILITIES: tuple[tuple[str, ...], ...] = ((), ("docker",))
+
+# All that the model looks at after a step, in one round trip; and a queue as it was at first.
+CLEARED = (
+    *("orbit.test_results", "orbit.test_result_details", "orbit.dead_letters", "orbit.test_runs"),
+    *(f"orbit_private.{name}" for name in ("job", "ready", "parked", "gate_use", "gate", "worker", "run_progress")),
+    *("orbit_private.run_event", "orbit_private.context_entry", "orbit_private.lane where id <> 0"),
+)
+LOOK = f"""
+    create schema model;
+    -- Planned once: planning is nearly all of what it would cost.
+    create function model.look() returns jsonb language plpgsql set plan_cache_mode = force_generic_plan as $$
+    begin
+      return jsonb_build_object(
+        'broken', (select jsonb_agg(b.rule || ' ' || b.id) from ({BROKEN}) b),
+        'held', (select jsonb_agg(jsonb_build_array(j.id, j.worker_id, j.attempt)) from orbit_private.job j where j.state = 2),
+        'runs', (select jsonb_agg(jsonb_build_array(r.queue_no, r.status, r.finished_at is not null, (
+            select jsonb_object_agg(t.position, t.status) from orbit.test_results t where t.run_id = r.id)))
+          from orbit.test_runs r),
+        'gates', (select jsonb_agg(jsonb_build_array(g.id, g.cap, (
+            select count(*) from orbit_private.gate_use u where u.gate_id = g.id)))
+          from orbit_private.gate g));
+    end $$;
+    create function model.clear() returns void language plpgsql as $$
+    begin {" ".join(f"delete from {table};" for table in CLEARED)} end $$;
+"""
 
 
 class QueueMachine(RuleBasedStateMachine):
     """The database is the system; what is remembered here is what its answers promised."""
 
-    database: Database
     loop: asyncio.AbstractEventLoop
+    connection: asyncpg.Connection[Any]
+    organization: str
+    steps: Counter[str]
 
     runs = Bundle("runs")
     workers = Bundle("workers")
@@ -59,59 +94,102 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.connection: asyncpg.Connection[Any] = self.wait(asyncpg.connect(self.database.dsn))
-        self.wait(self.connection.execute("truncate orbit.organizations cascade"))
-        for table in ("job", "ready", "worker", "run_progress", "run_event", "context_entry"):
-            self.wait(self.connection.execute(f"delete from orbit_private.{table}"))
-        self.wait(self.connection.execute("delete from orbit.test_results; delete from orbit.test_result_details"))
+        self.wait(self.connection.execute("select model.clear()"))
+        self.steps["interleavings"] += 1
         self.queue = Queue(self.connection)
         self.holders: dict[int, tuple[int, int]] = {}
         """job -> (worker, attempt), as the answers say."""
         self.attempts: dict[int, int] = {}
-        self.final: dict[str, dict[str, str]] = {}
-        self.verdicts: dict[str, str] = {}
-        self.started: list[dict[str, Any]] = []
+        self.final: dict[int, dict[str, str]] = {}
+        self.verdicts: dict[int, str] = {}
+        self.started: dict[int, dict[str, Any]] = {}
+        self.suites: dict[int, str] = {}
         self.alive: set[int] = set()
+        self.able: dict[int, tuple[str, ...]] = {}
+        self.groups: list[tuple[Worker, int]] = []
+        self.uses: dict[int, int] = {}
+        """Of each gate, when it was last looked at: what is under way keeps its use when the cap is lowered."""
 
     def wait(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
 
-    @initialize()
-    def save(self) -> None:
-        for key, tests in SUITES.items():
-            self.wait(self.queue.save(tests, key=key))
+    @initialize(target=workers)
+    def begin(self) -> Any:
+        return multiple(*(self.register(capabilities) for capabilities in CAPABILITIES))
 
-    @rule(target=workers)
-    def register(self) -> Any:
-        worker = self.wait(self.queue.worker())
+    @precondition(lambda self: len(self.alive) < 3)
+    @rule(target=workers, capabilities=st.sampled_from(CAPABILITIES))
+    def come(self, capabilities: tuple[str, ...]) -> Any:
+        return self.register(capabilities)
+
+    def register(self, capabilities: tuple[str, ...]) -> Any:
+        sql = "select orbit_runner.register_worker($1, 4, $2)"
+        name = f"w{self.steps['workers']}"
+        self.steps["workers"] += 1
+        worker = Worker(self.connection, self.wait(self.connection.fetchval(sql, name, capabilities)))
         self.alive.add(worker.id)
+        self.able[worker.id] = capabilities
         return worker
 
+    @initialize(
+        target=runs,
+        suite=st.sampled_from(sorted(SUITES)),
+        fail_fast=st.booleans(),
+        concurrency=st.sampled_from((None, 1, 2)),
+    )
+    def first(self, suite: str, **options: Any) -> Any:
+        return self.start_run(suite, None, options)
+
+    @precondition(lambda self: len(self.started) - len(self.verdicts) < 4)
     @rule(
         target=runs,
         suite=st.sampled_from(sorted(SUITES)),
         fail_fast=st.booleans(),
         priority=st.integers(-2, 2),
         timeout=st.booleans(),
+        concurrency=st.sampled_from((None, None, 1, 2)),
+        group=st.sampled_from((None, None, None, "v1", "v2")),
     )
-    def start(self, suite: str, fail_fast: bool, priority: int, timeout: bool) -> Any:
-        extra = {"timeout": 3600} if timeout else {}
-        run = self.wait(self.queue.start(suite=suite, fail_fast=fail_fast, priority=priority, **extra))
-        self.started.append(run)
+    def start(self, suite: str, group: str | None, **options: Any) -> Any:
+        return self.start_run(suite, group, options)
+
+    def start_run(self, suite: str, group: str | None, options: dict[str, Any]) -> Any:
+        timeout = options.pop("timeout", False)
+        given = {name: value for name, value in (options | {"group": group}).items() if value is not None}
+        run = self.wait(self.queue.start(suite=suite, order="suite", **given, **({"timeout": 3600} if timeout else {})))
+        self.started[run["queue_no"]] = run
+        self.suites[run["queue_no"]] = suite
         return run
 
     def take(self, worker: Worker, answer: Any) -> Any:
         for job in answer.jobs:
             assert job.id not in self.holders, "handed out while somebody holds it"
             assert job.attempt > self.attempts.get(job.id, 0), "attempts count up"
+            test = list(SUITES[self.suites[job.queue_no]].values())[job.position]
+            needed = test.get("requires", ()) if isinstance(test, dict) else ()
+            assert set(needed) <= set(self.able[worker.id]), "handed to a worker that cannot"
             self.attempts[job.id] = job.attempt
             self.holders[job.id] = (worker.id, job.attempt)
+        for row in answer.rows:
+            if row["kind"] == "group":
+                self.groups.append((worker, row["job_id"]))
         assert answer.unknown == (worker.id not in self.alive)
         return multiple(*((worker, job) for job in answer.jobs))
 
     @rule(target=reports, worker=workers, want=st.integers(1, 4))
+    def claim_some(self, worker: Worker, want: int) -> Any:
+        return self.claim(worker, want)
+
+    @rule(target=reports, worker=workers, want=st.integers(1, 4))
     def claim(self, worker: Worker, want: int) -> Any:
         return self.take(worker, self.wait(worker.advance(want=want)))
+
+    @precondition(lambda self: self.groups)
+    @rule(number=st.integers(0, 5), ok=st.sampled_from((True, True, True, False)))
+    def set_up(self, number: int, ok: bool) -> None:
+        worker, lane = self.groups.pop(number % len(self.groups))
+        sql = "select orbit_runner.group_ready($1, $2, $3, 'no device')"
+        assert self.wait(self.connection.fetchval(sql, worker.id, lane, ok)) in (True, False)
 
     def report(self, held: list[tuple[Worker, Claimed]], status: str, retryable: bool, want: int) -> Any:
         worker = held[0][0]
@@ -125,6 +203,7 @@ class QueueMachine(RuleBasedStateMachine):
             worker.advance([job.ended(status, retryable=retryable, captures=captures) for job in mine], want=want)
         )
         assert set(answer.stale) == {(job.id, job.attempt) for job in mine} - valid, "exactly what is not held is stale"
+        self.steps["late or repeated reports"] += len(answer.stale)
         if want:
             return self.take(worker, answer)
         return multiple()
@@ -138,6 +217,10 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def end(self, held: Any, status: str, retryable: bool, want: int) -> Any:
         return self.report([held], status, retryable, want)
+
+    @rule(target=reports, held=consumes(reports), want=st.integers(0, 3))
+    def passes(self, held: Any, want: int) -> Any:
+        return self.report([held], "passed", False, want)
 
     @rule(
         target=reports,
@@ -154,7 +237,17 @@ class QueueMachine(RuleBasedStateMachine):
         self.wait(self.queue.make_due())
 
     @rule(worker=workers)
+    def beat(self, worker: Worker) -> None:
+        alive, _ = self.wait(worker.heartbeat())
+        assert alive == (worker.id in self.alive)
+
+    @rule(worker=workers)
+    def drain(self, worker: Worker) -> None:
+        self.wait(self.connection.execute("select orbit_runner.drain_worker($1)", worker.id))
+
+    @rule(worker=workers)
     def lose(self, worker: Worker) -> None:
+        """Or freeze: what it holds may be reported at any time after this."""
         self.wait(
             self.connection.execute("update orbit_private.worker set seen_at = clock_timestamp() + interval '1 hour'")
         )
@@ -168,25 +261,41 @@ class QueueMachine(RuleBasedStateMachine):
         self.gone(worker)
 
     def gone(self, worker: Worker) -> None:
+        self.steps["workers lost"] += worker.id in self.alive
         self.alive.discard(worker.id)
         self.holders = {job: holder for job, holder in self.holders.items() if holder[0] != worker.id}
 
     @rule(run=runs)
     def cancel(self, run: Any) -> None:
+        over = run["queue_no"] in self.verdicts
         before = self.wait(self.queue.run(run))
         after = self.wait(self.queue.cancel(run))
         assert after["changed"] == (before["status"] in ("queued", "running"))
+        assert not (over and after["changed"])
 
     @rule(run=runs, value=st.integers())
     def put(self, run: Any, value: int) -> None:
         entry = {"kind": "variable", "name": "x", "value": value}
-        if run["id"] in self.verdicts:
+        if run["queue_no"] in self.verdicts:
             with pytest.raises(asyncpg.PostgresError) as error:
                 self.wait(self.queue.put(run, entry))
             assert error.value.sqlstate == "OR004"
         else:
             self.wait(self.queue.put(run, entry))
             assert self.wait(self.queue.context(run))["shared_variables"]["x"] == value
+
+    @rule(
+        cap=st.sampled_from((None, 0, 1, 2, 3)),
+        rate=st.sampled_from((None, None, None, 200.0)),
+        burst=st.integers(1, 3),
+    )
+    def cap(self, cap: int | None, rate: float | None, burst: int) -> None:
+        """Of the organisation: made, changed or removed."""
+        self.set_cap(cap, rate, burst if rate else None)
+
+    def set_cap(self, cap: int | None, rate: float | None, burst: int | None) -> None:
+        sql = "select orbit_private.set_gate($1::text::uuid, 'organization', '', $2, $3, $4)"
+        self.wait(self.connection.execute(sql, self.organization, cap, rate, burst))
 
     @precondition(lambda self: self.started)
     @rule()
@@ -196,70 +305,99 @@ class QueueMachine(RuleBasedStateMachine):
         )
         self.wait(self.queue.ticks(now="2 hours"))
 
+    def look(self) -> dict[str, Any]:
+        seen: dict[str, Any] = json.loads(self.wait(self.connection.fetchval("select model.look()::text")))
+        assert not seen["broken"], seen["broken"][:5]
+        return seen
+
     @invariant()
     def everything_holds(self) -> None:
-        self.wait(check_invariants(self.connection))
-        held = self.wait(self.connection.fetch("select id, worker_id, attempt from orbit_private.job where state = 2"))
-        assert {row["id"]: (row["worker_id"], row["attempt"]) for row in held} == self.holders, (
-            "one holder, the one that was told"
-        )
-        for run in self.started:
-            if run["id"] in self.verdicts:
-                continue
-            results = self.wait(self.queue.statuses(run))
-            before = self.final.get(run["id"], {})
+        self.steps["steps"] += 1
+        seen = self.look()
+        held = {job: (worker, attempt) for job, worker, attempt in seen["held"] or ()}
+        assert held == self.holders, "one holder, the one that was told"
+        for gate, cap, uses in seen["gates"] or ():
+            assert cap is None or uses <= max(cap, self.uses.get(gate, 0)), "more at work than the cap says"
+        self.uses = {gate: uses for gate, _, uses in seen["gates"] or ()}
+        for number, status, finished, results in seen["runs"] or ():
+            results = results or {}
+            before = self.final.get(number, {})
             assert before.items() <= results.items(), "final is final"
-            self.final[run["id"]] = results
-            now = self.wait(self.queue.run(run))
-            if now["finished_at"]:
-                self.verdicts[run["id"]] = now["status"]
-                self.wait(self.queue.check_events(run))
-                expected = set(self.wait(test_keys(self.connection, run["queue_no"])))
-                assert set(results) == expected, "exactly one result of every test"
+            self.final[number] = results
+            if number in self.verdicts:
+                assert results == before, "a result after the end"
+                assert status == self.verdicts[number], "final is final"
+            elif finished:
+                self.verdicts[number] = status
+                self.wait(self.queue.check_events(self.started[number]))
+                assert len(results) == len(SUITES[self.suites[number]]), "exactly one result of every test"
                 assert set(results.values()) <= set(FINAL)
 
     def teardown(self) -> None:
-        try:
-            for run in self.started:
-                if run["id"] in self.verdicts:
-                    results = self.wait(self.queue.statuses(run))
-                    assert results == self.final[run["id"]], "final is final"
-                    assert self.wait(self.queue.run(run))["status"] == self.verdicts[run["id"]]
-            # Whatever state it was left in, one good worker brings everything to its end.
-            self.wait(self.connection.execute("update orbit_private.worker set seen_at = now()"))
-            self.wait(self.queue.ticks(now="1 minute"))
-            worker = self.wait(self.queue.worker())
-            for _ in range(4):
+        # Whatever state it was left in, one good worker brings everything to its end once nothing is capped any more.
+        self.wait(self.connection.execute("update orbit_private.worker set seen_at = now()"))
+        self.wait(self.queue.ticks(now="1 minute"))
+        self.holders.clear()
+        self.set_cap(4, None, None)  # made before it is removed: what is parked at it comes back whatever it was
+        self.set_cap(None, None, None)
+        worker = self.register(("docker",))
+        reports: list[Any] = []
+        for idle in range(400):
+            answer = self.wait(worker.advance(reports, want=4))
+            reports = [job.ended("passed") for job in answer.jobs]
+            for row in answer.rows:
+                if row["kind"] == "group":
+                    self.wait(
+                        self.connection.fetchval(
+                            "select orbit_runner.group_ready($1, $2, true)", worker.id, row["job_id"]
+                        )
+                    )
+            if not reports:
+                if not self.wait(self.connection.fetchval("select count(*) from orbit_private.run_progress")):
+                    break
                 self.wait(self.queue.make_due())
-                self.wait(worker.run_to_end())
-            self.wait(check_invariants(self.connection))
-            assert self.wait(self.connection.fetchval("select count(*) from orbit_private.run_progress")) == 0, (
-                "a run never ends"
-            )
-            assert self.wait(self.connection.fetchval("select count(*) from orbit_private.job")) == 0
-        finally:
-            self.wait(self.connection.close())
+                if idle > 300:
+                    self.wait(self.queue.ticks(now="0"))
+        seen = self.look()
+        assert all(finished for _, _, finished, _ in seen["runs"] or ()), "a run never ends"
+        for table in ("job", "ready", "parked", "gate_use", "gate", "run_progress"):
+            assert self.wait(self.connection.fetchval(f"select count(*) from orbit_private.{table}")) == 0, table
 
 
-@pytest.mark.timeout(3600 if THOROUGH else 120)
+@pytest.mark.timeout(7200 if LONG else 120)
 def test_the_queue_keeps_its_promises(database: Database) -> None:
     loop = asyncio.new_event_loop()
+    connection = loop.run_until_complete(asyncpg.connect(database.dsn))
 
     class Machine(QueueMachine):
         pass
 
-    Machine.database, Machine.loop = database, loop
-    examples, steps = (200, 50) if THOROUGH else (12, 25)
+    Machine.loop, Machine.connection, Machine.steps = loop, connection, Counter()
+    queue = Queue(connection)
+    began = time.monotonic()
     try:
+        loop.run_until_complete(connection.execute(LOOK))
+        for key, tests in SUITES.items():
+            loop.run_until_complete(queue.save(tests, key=key))
+        Machine.organization = loop.run_until_complete(connection.fetchval("select id::text from orbit.organizations"))
+        for key, tests in SUITES.items():  # positions are those of the mapping
+            run = loop.run_until_complete(queue.start(suite=key))
+            assert loop.run_until_complete(test_keys(connection, run["queue_no"])) == list(tests)
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
+                max_examples=INTERLEAVINGS,
+                stateful_step_count=STEPS,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,
+                database=None,
+                report_multiple_bugs=False,
+                phases=[Phase.generate] if LONG or "CI" in os.environ else [Phase.generate, Phase.shrink],
             ),
         )
     finally:
+        loop.run_until_complete(connection.close())
         loop.close()
+    counted = ", ".join(f"{number} {what}" for what, number in sorted(Machine.steps.items()))
+    tell(f"R10: {counted}; no invariant broken; {time.monotonic() - began:.0f} s")

@@ -90,7 +90,7 @@ async def test_a_claim_reads_what_it_takes(watched: Queue, analyzed: bool) -> No
         with explaining(watched.connection) as plans:
             jobs = await worker.claim(10)
         assert len(jobs) == 10
-        claim = plans.of("x.rank >= p_low")
+        claim = plans.of("x.rank >= v_low")
         [scan] = [
             node for node in claim if node.get("Relation Name") == "ready" and node["Node Type"].startswith("Index")
         ]

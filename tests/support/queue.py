@@ -11,6 +11,7 @@ async with database.connect() as connection:
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -66,6 +67,9 @@ class Claimed:
     ) -> tuple[int, int, str, float, dict[str, Any] | None]:
         """What a worker reports of it."""
         return self.id, self.attempt, status, duration, extra or None
+
+
+_NUMBERS = itertools.count(1)
 
 
 @dataclass
@@ -224,10 +228,12 @@ class Queue:
         return context
 
     async def worker(
-        self, name: str = "w", *, lane: int = 0, slots: int = 100, on: asyncpg.Connection[Any] | None = None
+        self, name: str | None = None, *, lane: int = 0, slots: int = 100, on: asyncpg.Connection[Any] | None = None
     ) -> Worker:
         connection = on or self.connection
-        number = await connection.fetchval("select orbit_runner.register_worker($1, $2)", name, slots)
+        number = await connection.fetchval(
+            "select orbit_runner.register_worker($1, $2)", name or f"w{next(_NUMBERS)}", slots
+        )
         return Worker(connection, number, lane)
 
     async def tick(self, *, now: str | None = None, lease: str = "10 seconds") -> dict[str, Any]:

@@ -222,7 +222,7 @@ async def test_a_cancelled_run_is_forgotten_by_those_who_worked_for_it(bench: Be
         # The last that a heart says in a beat, after it has begun to listen.
         listening = (
             "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-            " and query like '%orbit_runner.tick%' and state = 'idle'"
+            " and query ~ 'orbit_runner.(tick|start_due)' and state = 'idle'"
         )
         await counted(connection, listening, 2)
     began = asyncio.get_running_loop().time()

@@ -9,7 +9,10 @@ import socket
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from orbit_context import __version__
 from orbit_context.errors import ConflictError, DatabaseUnavailableError, InvalidRequestError, NotFoundError, OrbitError
@@ -22,9 +25,9 @@ from orbit_runner.worker.run_state import RunState
 from orbit_runner.worker.variables import LateVariables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from orbit_context.gateway.runner import Advance
+    from orbit_context.gateway.runner import Advance, Group
     from orbit_context.seal import Sealer
     from orbit_runner.worker.executor import Executor, ExecutorFactory
 
@@ -42,15 +45,20 @@ _UNRECORDABLE = {
 }
 
 
+def _default_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
 class Worker:
-    """Executes tests of one lane of the queue until it is told to stop, or until the run `until` is finished.
+    """Executes tests until it is told to stop, or until the run `until` is finished.
 
         worker = Worker(dsn, slots=20, executors=HttpExecutors(…))
         await worker.run()
 
     `slots` is how many tests run at once; `prefetch` how many more it may hold, which hides the round trip but is lost with the
     worker. `deadline`: seconds until the run `until` is over its time, so that it is looked at then. Cancelling the task that
-    runs it hands back everything it holds.
+    runs it hands back everything it holds. `token`: a worker token. `set_up_group` is awaited once for each affinity group that
+    the worker takes, before it is handed the group's tests; whatever it raises sends the group to another worker.
     """
 
     def __init__(
@@ -66,10 +74,13 @@ class Worker:
         prefetch: int = 0,
         name: str | None = None,
         capabilities: Sequence[str] = ("http",),
+        token: str | None = None,
+        set_up_group: Callable[[Group], Awaitable[None]] | None = None,
         heartbeat: float = HEARTBEAT_SECONDS,
         lease: float = LEASE_SECONDS,
     ) -> None:
-        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self.name = name or _default_name()
+        self._is_named = name is not None
         self.id: int | None = None
         self._gateway = RunnerGateway(dsn)
         self._dsn = dsn
@@ -82,6 +93,10 @@ class Worker:
         self._deadline = deadline
         self._beat: Heartbeat | None = None
         self._capabilities = capabilities
+        self._token = token
+        self._set_up_group = set_up_group
+        self._setting_up: set[asyncio.Task[None]] = set()
+        self._set_up: list[tuple[Group, str | None]] = []
         self._interval = heartbeat
         self._lease = lease
         self._states: dict[int, asyncio.Task[tuple[RunState, Executor]]] = {}
@@ -92,7 +107,8 @@ class Worker:
         self._reports: list[Report] = []
         self._stopping: set[int] = set()
         self._wake = asyncio.Event()
-        self._drain = False
+        self._drain = self._drain_untold = False
+        self._ready = False
         self._lost = False
         self._low = _NEGATIVE_INFINITY
         self._low_since = 0.0
@@ -115,7 +131,7 @@ class Worker:
 
     def drain(self) -> None:
         """Claims nothing more; the worker ends when what it holds is done."""
-        self._drain = True
+        self._drain = self._drain_untold = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -130,9 +146,12 @@ class Worker:
                 if self._lost:
                     await self._start_again()
                 want = 0 if self._drain else max(self._slots + self._prefetch - len(self._held) + len(self._reports), 0)
+                await self._tell()
+                if self._ready:
+                    look_at, idle, self._ready = 0.0, _IDLE_SHORT, False
                 now = time.monotonic()
                 if not self._reports and (want == 0 or now < look_at):
-                    if self._drain and not self._held:
+                    if self._drain and not self._held and not self._setting_up:
                         return
                     await self._woken(self._lease if want == 0 else look_at - now)
                     continue
@@ -192,9 +211,19 @@ class Worker:
             self._beat.nudge()
 
     async def _register(self) -> None:
-        self.id = await patiently(
-            lambda: self._gateway.register(self.name, self._slots, self._capabilities, __version__)
-        )
+        instance = uuid4()
+        while True:
+            try:
+                self.id = await patiently(
+                    lambda: self._gateway.register(
+                        self.name, self._slots, self._capabilities, __version__, self._token, instance
+                    )
+                )
+                break
+            except ConflictError:
+                if self._is_named:
+                    raise
+                self.name = f"{_default_name()}-{token_hex(2)}"  # another one of this process, or of a container's twin
         self._lost = False
         loop = asyncio.get_running_loop()
 
@@ -213,11 +242,45 @@ class Worker:
             on_lost=lambda: from_thread(lost),
             on_stopping=lambda runs: from_thread(self._heed, runs),
             on_variables=lambda: from_thread(self._doubt_variables),
+            on_ready=None if self._lane else lambda: from_thread(self._look),
             starts_due=self._lane == 0,  # who works for one run alone would start what it does not execute
             interval=self._interval,
             lease=self._lease,
         )
         self._beat.start()
+
+    def _look(self) -> None:
+        """The database says that there is something to be taken."""
+        self._ready = True
+        self._wake.set()
+
+    async def _tell(self) -> None:
+        """What the database is told beside outcomes: that this worker goes, and how setting up groups ended."""
+        if self._drain_untold:
+            self._drain_untold = False
+            await patiently(lambda: self._gateway.drain(self.id or 0))
+        while self._set_up:
+            group, reason = self._set_up[0]
+            await patiently(partial(self._gateway.group_ready, self.id or 0, group.lane, reason))
+            del self._set_up[0]
+            self._ready = True
+
+    def _begin_group(self, group: Group) -> None:
+        task = asyncio.create_task(self._prepare(group))
+        self._setting_up.add(task)
+        task.add_done_callback(self._setting_up.discard)
+
+    async def _prepare(self, group: Group) -> None:
+        reason = None
+        try:
+            if self._set_up_group is not None:
+                _log.info("setting up group %s of %s", group.key, group.project)
+                await self._set_up_group(group)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the group goes to another worker, which may do better
+            reason = str(error) or type(error).__name__
+            _log.warning("group %s of %s could not be set up: %s", group.key, group.project, reason)
+        self._set_up.append((group, reason))
+        self._wake.set()
 
     async def _start_again(self) -> None:
         """This worker was silent for too long and what it held is others' now: lets go of all of it and registers anew."""
@@ -229,10 +292,11 @@ class Worker:
         if self._beat is not None:
             await asyncio.to_thread(self._beat.stop)
         self._waiting.clear()
-        for task in self._running.values():
+        for task in (*self._running.values(), *self._setting_up):
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._running.values(), *self._setting_up, return_exceptions=True)
         self._running.clear()
+        self._set_up.clear()
         self._held.clear()
         self._reports.clear()
 
@@ -256,7 +320,7 @@ class Worker:
         new = [Job(job_id, attempt, 0.0) for job_id, attempt in held if self._held.get(job_id) != attempt]
         # The lost reply also told what other workers' tests had captured by then.
         for queue_no in {job.queue_no for job in new if job.queue_no in self._states}:
-            loaded = await patiently(lambda queue_no=queue_no: self._gateway.load_run(queue_no))  # type: ignore[misc]
+            loaded = await patiently(lambda queue_no=queue_no: self._gateway.load_run(queue_no, self.id))  # type: ignore[misc]
             if loaded is not None:
                 delta = ContextDelta(loaded["context_version"], [tuple(entry) for entry in loaded["context"]])
                 self._known[queue_no] = delta.version
@@ -276,6 +340,8 @@ class Worker:
             self._start(job)
         if answer.jobs:
             self._low = min(job.rank for job in answer.jobs) if len(answer.jobs) >= want else _NEGATIVE_INFINITY
+        for group in answer.groups:
+            self._begin_group(group)
         self._stop_runs(answer.stopping)
         for stale in answer.stale:
             _log.info("the report of job %d, attempt %d came too late and was ignored", stale.job_id, stale.attempt)
@@ -394,7 +460,7 @@ class Worker:
     async def _load(self, queue_no: int) -> tuple[RunState, Executor]:
         gateway = RunnerGateway(self._dsn)
         try:
-            loaded = await patiently(lambda: gateway.load_run(queue_no))
+            loaded = await patiently(lambda: gateway.load_run(queue_no, self.id))
             if loaded is None:
                 raise NotFoundError(f"run {queue_no} is not in the database any more")
             state = RunState.from_database(loaded, self._sealer)
