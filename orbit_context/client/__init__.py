@@ -12,7 +12,7 @@ async with Orbit.connect("postgresql://…") as orbit:
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,6 +79,19 @@ class Orbit:
         from orbit_context.gateway.supabase import SupabaseGateway
 
         return cls(SupabaseGateway(url, key, session=session, on_session=on_session), sealer=sealer)
+
+    @property
+    def can_seal(self) -> bool:
+        """Whether there is a key for secrets."""
+        return self._sealer is not None
+
+    def seal(self, value: Any, *, aad: str) -> str:
+        """A secret in its sealed form, for one place. Raises SecretKeyError where there is no key."""
+        if self._sealer is None:
+            from orbit_context.errors import SecretKeyError
+
+            raise SecretKeyError("there is no key to seal secrets with", hint="make one: orbit secret key")
+        return self._sealer.seal(value, aad=aad)
 
     def context(self, run_id: UUID | str) -> TestExecutionContextManager:
         """The context of a run, to be read and written; also as `async with`."""

@@ -11,7 +11,8 @@ from orbit_context.gateway.patience import PATIENCE_SECONDS, patiently
 from orbit_context.models.runs import Result, Run, RunEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from orbit_context.gateway.port import Gateway
@@ -54,11 +55,42 @@ class Runs:
         """`run_id` may be the beginning of an id, or `last`. Raises NotFoundError."""
         return Run.model_validate(await self._gateway.call("get_run", {"run_id": str(run_id)}))
 
-    async def latest(
-        self, *, project: str | None = None, organization: str | None = None, status: str | None = None, limit: int = 20
+    async def start_many(
+        self, runs: Sequence[Mapping[str, Any]], *, batch_id: UUID | str | None = None, **common: Any
     ) -> list[Run]:
-        """The newest runs first."""
-        request = given(project=project, organization=organization, status=status, limit=limit)
+        """Starts a batch, all of it or nothing: each with the options of `start`, and those common to all."""
+        each = [{name: value for name, value in one.items() if value is not None} for one in runs]
+        request = {name: value for name, value in common.items() if value is not None} | {"runs": each}
+        if batch_id is not None:
+            request["batch_id"] = str(batch_id)
+        answer = await self._gateway.call("start_runs", request)
+        return [Run.model_validate(run) for run in answer["runs"]]
+
+    async def latest(
+        self,
+        *,
+        project: str | None = None,
+        organization: str | None = None,
+        status: str | Sequence[str] | None = None,
+        suite: str | None = None,
+        environment: str | None = None,
+        since: datetime | None = None,
+        batch_id: UUID | str | None = None,
+        mine: bool | None = None,
+        limit: int = 20,
+    ) -> list[Run]:
+        """The newest runs first; `suite` by its key."""
+        request = given(
+            project=project,
+            organization=organization,
+            status=status,
+            suite=suite,
+            environment=environment,
+            since=since,
+            batch_id=batch_id,
+            mine=mine,
+            limit=limit,
+        )
         return [Run.model_validate(run) for run in await self._gateway.call("list_runs", request)]
 
     async def results(

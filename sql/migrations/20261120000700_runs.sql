@@ -388,7 +388,7 @@ begin
   end if;
   if v_run.id is null then
     perform orbit_private.refuse('OR002', case v_text when 'last' then 'there is no run yet' else format('no run %s', left(v_text, 60)) end, '',
-      'List the runs: orbit show');
+      'List the runs: orbit list');
   end if;
   return v_run;
 end $$;

@@ -267,7 +267,7 @@ LINES = [
     for line in block.text.splitlines()
     if line.startswith("$ ")
     for command in re.findall(
-        r"(?:^\$ |[ /(])orbit ((?:db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
+        r"(?:^\$ |[ /(])orbit ((?:submit|status|list|watch|queue|workers|stats|health|dead-letters|db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
         r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|config|limits|token|login|logout|whoami)\b[^)]*)",
         line,
     )

@@ -21,6 +21,17 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "logs": "history",
         "cancel": "history",
     },
+    "The queue": {
+        "submit": "jobs",
+        "status": "jobs",
+        "list": "jobs",
+        "watch": "jobs",
+        "queue": "jobs",
+        "workers": "jobs",
+        "stats": "jobs",
+        "health": "jobs",
+        "dead-letters": "jobs",
+    },
     "What tests are given": {
         "env": "env",
         "var": "var",

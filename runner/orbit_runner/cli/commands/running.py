@@ -9,7 +9,7 @@ import click
 
 from orbit_runner.cli import options
 
-__all__ = ["resume", "run", "validate", "worker"]
+__all__ = ["resume", "run", "seconds", "validate", "worker"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -41,7 +41,7 @@ def run(timeout: str | None, **given: Any) -> int:
     from orbit_runner.cli.runs.prepare import RunOptions
     from orbit_runner.cli.runs.run import run as run_suite
 
-    return run_suite(RunOptions(timeout=_seconds(timeout), **given))
+    return run_suite(RunOptions(timeout=seconds(timeout), **given))
 
 
 @click.command()
@@ -125,7 +125,7 @@ def worker(**given: Any) -> int:
     return serve(**given)
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds(text: str | None) -> float | None:
     """Of `--timeout`: a number is seconds."""
     from orbit_context.errors import DefinitionError
     from orbit_context.suite.units import parse_duration
@@ -133,9 +133,9 @@ def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        seconds = parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
+        given = parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
     except ValueError as error:
         raise DefinitionError(str(error), field="--timeout") from None
-    if seconds <= 0:
+    if given <= 0:
         raise DefinitionError("a run is given more than zero seconds", field="--timeout")
-    return seconds
+    return given

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orbit_context.errors import DefinitionError, NotFoundError
-from orbit_runner.cli.answers import print_answer, print_rows, told
+from orbit_runner.cli.answers import print_answer, told
 from orbit_runner.cli.asking import asking
 from orbit_runner.cli.exits import Exit, of_run
 from orbit_runner.report.wording import format_duration, visible, visible_block
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from orbit_context.client import Orbit
     from orbit_context.models.runs import Result, Run, RunEvent
@@ -33,7 +33,9 @@ def show(
     if template is not None and (as_json or not run_id):
         raise DefinitionError("a template shows a run, and instead of --json", field="--template")
     if not run_id:
-        return asking(lambda orbit: _show_latest(orbit, project, organization, as_json=as_json))
+        from orbit_runner.cli.jobs.listing import list_runs
+
+        return list_runs(project=project, organization=organization, as_json=as_json)
 
     async def ask(orbit: Orbit) -> Exit:
         from orbit_runner.report.write import write_report
@@ -101,25 +103,6 @@ async def _print_report(orbit: Orbit, run: Run, results: Sequence[Result], name:
     # What a server answered may hold escape sequences: in HTML they are harmless, on a terminal they are not.
     shown = text if template.kind == "html" and not sys.stdout.isatty() else visible_block(text)
     sys.stdout.buffer.write(shown.encode("utf-8", "backslashreplace"))
-
-
-async def _show_latest(orbit: Orbit, project: str | None, organization: str | None, *, as_json: bool) -> Exit:
-    return print_rows(
-        await orbit.runs.latest(project=project, organization=organization),
-        ("id", "created_at", "status", "passed", "duration", "project", "suite", "environment"),
-        as_json=as_json,
-        nothing="no run yet; start one: orbit run SUITE",
-        shown=_shown,
-    )
-
-
-def _shown(run: Mapping[str, Any]) -> dict[str, Any]:
-    counts = run["counts"]
-    return {
-        "id": str(run["id"])[:8],
-        "passed": f"{counts['passed'] + counts['passed_on_retry']}/{counts['total']}",
-        "duration": format_duration(run["duration"]) if run["duration"] is not None else None,
-    }
 
 
 def _next_steps(run: Run) -> list[tuple[str, str]]:

@@ -37,6 +37,8 @@ class RunOptions:
     variables: Sequence[str] = ()
     credentials: Sequence[str] = ()
     tags: Sequence[str] = ()
+    tests: Sequence[str] = ()
+    """By key; with the expression, those of both."""
     expression: str | None = None
     concurrency: int | None = None
     fail_fast: bool = False
@@ -179,4 +181,11 @@ def _selection(options: RunOptions, suite: LoadedSuite) -> dict[str, Any] | None
                 f"no test matches {options.expression!r}", hint="see the names with: orbit validate --list"
             )
         selection["tests"] = keys
+    if options.tests:
+        unknown = [key for key in options.tests if key not in suite.document.tests]
+        if unknown:
+            raise NothingSelectedError(
+                f"there is no test {unknown[0]}", hint="see the names with: orbit validate --list"
+            )
+        selection["tests"] = [key for key in selection.get("tests", options.tests) if key in options.tests]
     return selection or None

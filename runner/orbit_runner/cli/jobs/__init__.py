@@ -1,0 +1,1 @@
+"""What the commands do whose runs the shared workers execute."""
