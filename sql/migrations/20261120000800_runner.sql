@@ -111,6 +111,7 @@ begin
   delete from orbit_private.group_holder h where h.lane = p_lane and h.worker_id = v_worker.id;
   update orbit_private.lane l set failed_set_ups = (l.failed_set_ups + 1) % 3 where l.id = p_lane;
   if v_lane.failed_set_ups >= 2 then
+    perform set_config('orbit.actor', v_worker.id::text, true);
     for v_run in select p.queue_no from orbit_private.run_progress p where p_lane = any (p.lanes) order by p.queue_no loop
       perform orbit_private.stop_run(v_run, 'cancelled', left(format('setting up group %s failed three times: %s', v_lane.group_key, coalesce(p_reason, 'no reason was given')), 1000), v_now);
     end loop;
@@ -342,7 +343,9 @@ begin
       update orbit_private.tally t set count = t.count + v_count - cardinality(coalesce(v_ended, '{}')) - cardinality(coalesce(v_again, '{}'))
         where t.name = 'fenced_reports';
     end if;
-    v_freed := orbit_private.leave_gates(v_ended || v_again);
+    if exists (select from orbit_private.gate_use) then  -- where nothing is capped, nothing is looked for
+      v_freed := orbit_private.leave_gates(v_ended || v_again);
+    end if;
 
     -- 4. What strictly needed a test that did not pass is skipped, and says because of which.
     if v_blocked is not null then
@@ -408,7 +411,7 @@ begin
             select j.id, j.gates from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
           unlisted as (
             delete from orbit_private.ready y where y.ctid = any (array(
-              select d.place from due d where d.job_id in (select f.id from free f where f.gates = '{}')))),
+              select d.place from due d where d.job_id in (select f.id from free f) and d.job_id <> all (array(select g.id from free g where g.gates <> '{}'))))),
           taken as (
             update orbit_private.job j set state = 2, worker_id = v_worker, attempt = j.attempt + 1
               where j.id = any (array(select f.id from free f where f.gates = '{}')) returning j.id, j.attempt, j.rank)
@@ -428,7 +431,7 @@ begin
             select j.id, j.gates from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
           unlisted as (
             delete from orbit_private.ready y where y.ctid = any (array(
-              select d.place from due d where d.job_id in (select f.id from free f where f.gates = '{}')))),
+              select d.place from due d where d.job_id in (select f.id from free f) and d.job_id <> all (array(select g.id from free g where g.gates <> '{}'))))),
           taken as (
             update orbit_private.job j set state = 2, worker_id = v_worker, attempt = j.attempt + 1
               where j.id = any (array(select f.id from free f where f.gates = '{}')) returning j.id, j.attempt, j.rank)
@@ -496,6 +499,10 @@ begin
                            then 'the run ends at its first failure' else p.stop_reason end
       where p.queue_no = v_run returning p.* into v_progress;
 
+    if v_progress.remaining = 0 or v_progress.stop_status is not null or v_starts > 0 and not v_progress.started then
+      -- Its status may change now: the history says on whose call. A worker that is given up for lost did not make it.
+      perform set_config('orbit.actor', case when v_self.key = -v_self.id then 'system' else v_worker::text end, true);
+    end if;
     if v_starts > 0 and not v_progress.started then
       update orbit_private.run_progress p set started = true where p.queue_no = v_run;
       update orbit.test_runs r set status = case r.status when 'queued' then 'running' else r.status end, started_at = coalesce(r.started_at, v_now)
@@ -599,6 +606,7 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('orbit_runner.tick')) then
     return jsonb_build_object('busy', true);
   end if;
+  perform set_config('orbit.actor', 'system', true);
   select o.id, o.name into v_dead from orbit_private.worker o where o.seen_at < v_now - p_lease
       -- after the server was away, everybody gets a lease's time to come back
       and (pg_postmaster_start_time() < v_now - p_lease or o.seen_at = '-infinity')
@@ -616,11 +624,12 @@ begin
     delete from orbit_private.worker w where w.id = v_dead.id;
     return jsonb_build_object('lost_worker', v_dead.name, 'lost', coalesce(cardinality(v_jobs), 0), 'more', true);
   end if;
+  -- What a gate parked comes back when a use is given back; this is for what was given back under a run's progress, or overlooked.
+  -- Gates before progress.
+  perform orbit_private.open_gates(orbit_private.parked_at(), v_now);
   for v_run in select p.queue_no from orbit_private.run_progress p where p.deadline_at < v_now order by p.queue_no loop
     v_late := v_late + orbit_private.stop_run(v_run.queue_no, 'timed_out', 'the run took longer than it was given', v_now)::int;
   end loop;
-  -- What a gate parked comes back when a use is given back; this is for whatever may have been overlooked.
-  perform orbit_private.open_gates(array(select distinct p.gate_id from orbit_private.parked p order by 1), v_now);
   perform orbit_private.tidy_lanes(v_now);
   perform orbit_private.ensure_partitions(v_now);  -- a run may outlast the weeks that its start provided for
   return jsonb_build_object('late', v_late, 'expired', orbit_private.cleanup_expired_contexts(v_now));
@@ -634,6 +643,7 @@ declare
   v_now timestamptz := clock_timestamp(); v_worker bigint := (orbit_private.worker_of(p_worker)).id; v_name text; v_jobs bigint[]; v_retried jsonb[];
   v_run bigint; v_progress orbit_private.run_progress;
 begin
+  perform set_config('orbit.actor', 'system', true);
   delete from orbit_private.worker w where w.id = v_worker returning w.name into v_name;
   perform 1 from orbit_private.job j where j.state = 2 and j.worker_id = v_worker order by j.id for update;
   with back as (

@@ -29,8 +29,8 @@ insert into orbit.state_transitions (subject, from_state, to_state, by_whom, des
   ('run', 'new', 'queued', 'caller or system', 'Somebody, or a schedule, starts it.'),
   ('run', 'queued', 'running', 'worker', 'Its first test is handed out.'),
   ('run', 'queued', 'passed', 'anybody', 'Nothing of it is to be run: every test is switched off.'),
-  ('run', 'queued', 'cancelling', 'caller or system', 'It is cancelled, or its time is up, before a test was handed out.'),
-  ('run', 'running', 'cancelling', 'caller or system', 'It is cancelled, or its time is up.'),
+  ('run', 'queued', 'cancelling', 'anybody', 'It is cancelled, its time is up, or its group cannot be set up, before a test was handed out.'),
+  ('run', 'running', 'cancelling', 'anybody', 'It is cancelled, its time is up, or its group cannot be set up.'),
   ('run', 'running', 'passed', 'worker or system', 'Its last result became final, and nothing failed.'),
   ('run', 'running', 'failed', 'worker or system', 'Its last result became final; a test failed or timed out.'),
   ('run', 'running', 'errored', 'worker or system', 'Its last result became final; none failed, but one reached no verdict.'),
@@ -38,6 +38,7 @@ insert into orbit.state_transitions (subject, from_state, to_state, by_whom, des
   ('run', 'cancelling', 'timed_out', 'worker or system', 'What was under way when its time was up has ended.'),
   ('test', 'new', 'blocked', 'caller or system', 'It needs another test of the run.'),
   ('test', 'new', 'ready', 'caller or system', 'It needs nothing.'),
+  ('test', 'new', 'parked', 'caller or system', 'It needs nothing, but the run has as many tests ready as may run at once.'),
   ('test', 'blocked', 'ready', 'anybody', 'The last of what it needs is final.'),
   ('test', 'blocked', 'finished', 'anybody', 'What it needs did not pass or is switched off, or the run is stopped: skipped or cancelled.'),
   ('test', 'ready', 'held', 'worker', 'A worker takes it.'),
@@ -47,7 +48,7 @@ insert into orbit.state_transitions (subject, from_state, to_state, by_whom, des
   ('test', 'parked', 'put_off', 'worker or system', 'The rate allows the next one only in a while.'),
   ('test', 'parked', 'finished', 'anybody', 'The run is stopped.'),
   ('test', 'held', 'ready', 'worker or system', 'Its worker was lost or signed off: it is handed out anew.'),
-  ('test', 'held', 'put_off', 'worker', 'The attempt did not pass and another one follows, after a back-off.'),
+  ('test', 'held', 'put_off', 'worker or system', 'The attempt did not pass and another one follows, after a back-off; or its worker was lost with several tests, which are tried apart.'),
   ('test', 'held', 'finished', 'worker or system', 'The worker reports its result; or it is given up, after the third lost worker.'),
   ('test', 'put_off', 'ready', 'worker', 'The back-off is over.'),
   ('test', 'put_off', 'finished', 'anybody', 'The run is stopped.'),
@@ -226,7 +227,8 @@ begin
                else 'no living worker that serves it has all of ' || orbit_private.in_words(l.requires, 10) end
         when 'no_worker' then 'no worker is alive that serves it'
         when 'own_worker' then 'waits for the runner that the run brings itself'
-        when 'lost' then format('%s; it is handed out anew', coalesce(w.previous_attempts -> -1 ->> 'reason', 'its worker was lost'))
+        when 'lost' then coalesce(w.previous_attempts -> -1 ->> 'reason', 'its worker was lost')
+          || case when o.due is null then '; it is handed out anew' else format('; it is tried anew in %s s, apart from the others', c.seconds) end
         else case when l.own then 'waits for a free slot of the runner that the run brings itself'
                   else format('waits for a free slot: %s has %s', case l.able when 1 then 'the worker' else format('%s workers have together', l.able) end, l.able_slots) end
       end,
@@ -247,6 +249,7 @@ begin
         order by t.id limit 1) g on true
     cross join lateral (select
       case when w.state = 0 then 'requirements'
+           when o.due is not null and w.previous_attempts -> -1 ->> 'status' = 'lost' then 'lost'
            when o.due is not null and (w.attempt > 0 or g.kind is null) then 'retry'
            when o.due is not null then 'rate'
            when g.kind is not null then case when g.full or g.cap is not null and g.rate is null then g.kind || '_cap' else 'rate' end
