@@ -21,6 +21,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "logs": "history",
         "cancel": "history",
     },
+    "By themselves": {"schedule": "schedule"},
     "The queue": {
         "submit": "jobs",
         "status": "jobs",

@@ -121,6 +121,7 @@ async def _of_connection(connection: Connection, target: DatabaseTarget) -> Asyn
     if status.current:
         yield Finding("schema", "ok", f"{len(status.applied)} migrations")
         yield await _of_row_security(connection)
+        yield await _of_schedules(connection)
     elif status.altered and not (status.pending or status.changed or status.unknown):
         found = f"changed by hand: {', '.join(status.altered[:5])}{' …' if len(status.altered) > 5 else ''}"
         yield Finding("schema", "wrong", found, "undo that; `orbit db status` lists it all")
@@ -142,6 +143,26 @@ async def _of_row_security(connection: Connection) -> Finding:
             "row security", "wrong", f"switched off on {names}", "somebody changed the schema by hand: orbit db push"
         )
     return Finding("row security", "ok", "on for every table")
+
+
+async def _of_schedules(connection: Connection) -> Finding:
+    """Workers start what is due: without one, schedules are only written down."""
+    readable = await connection.fetchval(
+        "select bool_and(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'))"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = 'orbit' and c.relname = 'schedules' or n.nspname = 'orbit_private' and c.relname = 'worker'"
+    )
+    if not readable:
+        return Finding("schedules", "ok", "not for this role to see")
+    waiting, late, alive = await connection.fetchrow(
+        "select count(*), coalesce(min(coalesce(retry_at, next_run_at)) < now() - interval '1 minute', false),"
+        " exists (select from orbit_private.worker w where w.seen_at > now() - interval '1 minute')"
+        " from orbit.schedules where not paused and next_run_at is not null"
+    )
+    if waiting and (late or not alive):
+        found = f"{waiting} wait, {'and nothing starts them' if late else 'and no worker is alive to start them'}"
+        return Finding("schedules", "warning", found, "start one: orbit worker")
+    return Finding("schedules", "ok", f"{waiting} wait for their time")
 
 
 def _of_key(target: DatabaseTarget) -> Finding:

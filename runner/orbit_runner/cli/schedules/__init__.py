@@ -1,0 +1,1 @@
+"""When suites are run by themselves."""
