@@ -268,7 +268,7 @@ LINES = [
     if line.startswith("$ ")
     for command in re.findall(
         r"(?:^\$ |[ /(])orbit ((?:submit|status|list|watch|queue|workers|stats|health|dead-letters|db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
-        r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|config|limits|token|login|logout|whoami)\b[^)]*)",
+        r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|config|limits|token|agent-token|login|logout|whoami)\b[^)]*)",
         line,
     )
 ]

@@ -7,8 +7,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from orbit_context.errors import OrbitError
+from orbit_context.errors import DatabaseUnavailableError, OrbitError
 from orbit_context.gateway.runner import RunnerGateway
+from orbit_runner.worker.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class Heartbeat:
         on_variables: Callable[[], None] = lambda: None,
         on_ready: Callable[[], None] | None = None,
         starts_due: bool = False,
+        watch: Watch | None = None,
         interval: float = HEARTBEAT_SECONDS,
         lease: float = LEASE_SECONDS,
     ) -> None:
@@ -61,6 +63,7 @@ class Heartbeat:
         if on_ready is not None:
             self._channels |= {"orbit_ready": lambda _: on_ready(), "orbit_due": lambda _: self.nudge()}
         self._starts_due = starts_due
+        self._watch = watch or Watch()
         self._interval = interval
         self._lease = lease
         self._stop = threading.Event()
@@ -106,6 +109,14 @@ class Heartbeat:
                     if kept.get("late"):
                         self._wake.set()  # to hear which runs those were
                     pause, failing = await self._start_due(gateway), False
+                    self._watch.back()
+                except DatabaseUnavailableError as error:
+                    if failing:
+                        self._watch.away(error)
+                    # The first time at once: a connection may have been lost alone.
+                    pause = min(self._interval, _RETRY_SECONDS) if failing else 0.0
+                    failing = True
+                    await gateway.drop()
                 except Exception as error:  # noqa: BLE001 - whatever it was, a worker without a heartbeat loses all it holds
                     detail = error.detail if isinstance(error, OrbitError) else None
                     level = logging.DEBUG if failing else logging.WARNING  # an outage is told once

@@ -23,6 +23,7 @@ from orbit_context.seal import is_sealed_by_database
 from orbit_runner.worker.heartbeat import HEARTBEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from orbit_runner.worker.run_state import RunState
 from orbit_runner.worker.variables import LateVariables
+from orbit_runner.worker.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -58,7 +59,8 @@ class Worker:
     `slots` is how many tests run at once; `prefetch` how many more it may hold, which hides the round trip but is lost with the
     worker. `deadline`: seconds until the run `until` is over its time, so that it is looked at then. Cancelling the task that
     runs it hands back everything it holds. `token`: a worker token. `set_up_group` is awaited once for each affinity group that
-    the worker takes, before it is handed the group's tests; whatever it raises sends the group to another worker.
+    the worker takes, before it is handed the group's tests; whatever it raises sends the group to another worker. `watch` is told
+    what happens to it.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Worker:
         capabilities: Sequence[str] = ("http",),
         token: str | None = None,
         set_up_group: Callable[[Group], Awaitable[None]] | None = None,
+        watch: Watch | None = None,
         heartbeat: float = HEARTBEAT_SECONDS,
         lease: float = LEASE_SECONDS,
     ) -> None:
@@ -95,6 +98,7 @@ class Worker:
         self._capabilities = capabilities
         self._token = token
         self._set_up_group = set_up_group
+        self._watch = watch or Watch()
         self._setting_up: set[asyncio.Task[None]] = set()
         self._set_up: list[tuple[Group, str | None]] = []
         self._interval = heartbeat
@@ -163,9 +167,9 @@ class Worker:
                     answer = await self._gateway.advance(
                         self.id or 0, self._lane, want, reports, self._low, self._known
                     )
-                except DatabaseUnavailableError as error:
+                except DatabaseUnavailableError:
                     self._reports = reports + self._reports
-                    await self._come_back(error)
+                    await self._come_back()
                     continue
                 except InvalidRequestError as error:
                     self._reports = self._recordable(reports, error) + self._reports
@@ -176,6 +180,10 @@ class Worker:
                     if self._held.get(report.job_id) == report.attempt:
                         del self._held[report.job_id]
                 self._take(answer, want)
+                if not (
+                    answer.jobs or answer.groups or self._held or self._reports or self._setting_up or self._set_up
+                ):
+                    self._watch.idle()
                 idle = _IDLE_SHORT if answer.jobs else min(idle * 2, _IDLE_LONG)
                 pause = idle if answer.next_in is None else min(idle, answer.next_in)
                 look_at = time.monotonic() + (0.0 if len(answer.jobs) >= want else pause)
@@ -214,7 +222,7 @@ class Worker:
         instance = uuid4()
         while True:
             try:
-                self.id = await patiently(
+                self.id = await self._watch.patiently(
                     lambda: self._gateway.register(
                         self.name, self._slots, self._capabilities, __version__, self._token, instance
                     )
@@ -225,6 +233,7 @@ class Worker:
                     raise
                 self.name = f"{_default_name()}-{token_hex(2)}"  # another one of this process, or of a container's twin
         self._lost = False
+        self._watch.registered()
         loop = asyncio.get_running_loop()
 
         def lost() -> None:
@@ -244,6 +253,7 @@ class Worker:
             on_variables=lambda: from_thread(self._doubt_variables),
             on_ready=None if self._lane else lambda: from_thread(self._look),
             starts_due=self._lane == 0,  # who works for one run alone would start what it does not execute
+            watch=self._watch,
             interval=self._interval,
             lease=self._lease,
         )
@@ -313,10 +323,9 @@ class Worker:
         await self._variables.close()
         await self._gateway.close()
 
-    async def _come_back(self, error: DatabaseUnavailableError) -> None:
+    async def _come_back(self) -> None:
         """Waits for the database, then takes up what was handed out in a reply that never arrived."""
-        _log.warning("%s (%s); trying again", error, error.detail)
-        held = await patiently(lambda: self._gateway.held_jobs(self.id or 0))
+        held = await self._watch.patiently(lambda: self._gateway.held_jobs(self.id or 0))
         new = [Job(job_id, attempt, 0.0) for job_id, attempt in held if self._held.get(job_id) != attempt]
         # The lost reply also told what other workers' tests had captured by then.
         for queue_no in {job.queue_no for job in new if job.queue_no in self._states}:
@@ -366,6 +375,7 @@ class Worker:
         self._states.pop(queue_no, None)
         self._known.pop(queue_no, None)
         self._stopping.discard(queue_no)
+        self._watch.left(queue_no)
 
     def _heed(self, runs: Sequence[int]) -> None:
         """Runs that are being stopped, or that are over and may have been brought to their end by another worker."""

@@ -118,15 +118,30 @@ def validate(paths: tuple[Path, ...], **given: Any) -> int:
     metavar="NAME",
     help="How it is called in lists; host and process unless given.",
 )
-def worker(**given: Any) -> int:
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    metavar="NAME",
+    help="What it can execute beside http: docker, android. May be repeated.",
+)
+@click.option("--token", metavar="TOKEN", help="A worker token; better in ORBIT_WORKER_TOKEN, which nobody else sees.")
+@click.option(
+    "--group-setup", metavar="COMMAND", help="Sets up an affinity group before its tests; $ORBIT_GROUP says which."
+)
+@click.option("--drain-timeout", metavar="TIME", help="How long it may take to finish once it is told to stop: 90, 5m.")
+@click.option("--max-tests", type=click.IntRange(1, 10**9), metavar="N", help="Take nothing more after so many tests.")
+@click.option("--once", is_flag=True, help="End when there is nothing that it could take.")
+@click.option("--json", "as_json", is_flag=True, help="What it does as JSON, an object a line, on standard output.")
+def worker(drain_timeout: str | None, **given: Any) -> int:
     """Serve the shared queue until told to stop; SIGTERM finishes what is running and takes nothing more."""
-    from orbit_runner.cli.runs.worker import serve
+    from orbit_runner.cli.runs.worker import ServeOptions, serve
 
-    return serve(**given)
+    return serve(ServeOptions(drain_timeout=seconds(drain_timeout, "--drain-timeout"), **given))
 
 
-def seconds(text: str | None) -> float | None:
-    """Of `--timeout`: a number is seconds."""
+def seconds(text: str | None, option: str = "--timeout") -> float | None:
+    """Of an option that is a time: a number is seconds."""
     from orbit_context.errors import DefinitionError
     from orbit_context.suite.units import parse_duration
 
@@ -135,7 +150,7 @@ def seconds(text: str | None) -> float | None:
     try:
         given = parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
     except ValueError as error:
-        raise DefinitionError(str(error), field="--timeout") from None
+        raise DefinitionError(str(error), field=option) from None
     if given <= 0:
-        raise DefinitionError("a run is given more than zero seconds", field="--timeout")
+        raise DefinitionError("it takes more than zero seconds", field=option, hint="write 90, 90s or 5m")
     return given
