@@ -239,6 +239,9 @@ begin
     select array_agg(g.id) into v_taken from gone g;
     v_count := coalesce(cardinality(v_taken), 0);
     exit when v_count = 0;
+    if p_claimed <> '{}' then
+      perform orbit_private.leave_gates(v_taken);  -- progress is locked: whoever is parked there is woken by the next tick
+    end if;
     update orbit_private.run_progress p set
         remaining = p.remaining - v_count, event_seq = p.event_seq + 1,
         skipped = p.skipped + case when v_keep then v_count else 0 end,

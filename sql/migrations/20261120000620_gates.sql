@@ -49,14 +49,16 @@ comment on column orbit_private.gate_use.gate_id is 'Which gate.';
 
 create table orbit_private.parked (
   gate_id bigint not null,
+  lane bigint not null,
   rank float8 not null,
   job_id bigint primary key,
   since timestamptz not null default now()
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
-create index idx_parked_gate_id_rank on orbit_private.parked (gate_id, rank);
+create index idx_parked_gate_id_lane_rank on orbit_private.parked (gate_id, lane, rank);
 alter table orbit_private.parked enable row level security;
 comment on table orbit_private.parked is 'Ready jobs that found a gate full, in the order in which they come back. Insert and delete only.';
 comment on column orbit_private.parked.gate_id is 'Which gate it was.';
+comment on column orbit_private.parked.lane is 'The job''s lane.';
 comment on column orbit_private.parked.rank is 'The job''s rank.';
 comment on column orbit_private.parked.job_id is 'Which job.';
 comment on column orbit_private.parked.since is 'Since when.';
@@ -89,39 +91,45 @@ comment on function orbit_private.set_gate is 'Makes or changes a gate, or remov
 
 create function orbit_private.wake_parked(p_gate bigint, p_now timestamptz, p_all boolean default false)
 returns int language plpgsql set search_path = '' set enable_seqscan = off as $$
--- The caller holds the gate's lock. Brings back as many as there is room for; of those that wait for the rate one stands for all.
+-- The caller holds the gate's lock. Brings back as many as there is room for; of those that wait for the rate one stands for all. So
+-- many of each lane: those of a lane that nobody serves must not keep the others out, and what comes in vain is parked again.
 declare
-  v_gate orbit_private.gate; v_epoch float8 := extract(epoch from p_now); v_room int; v_next float8; v_count int; v_lanes bigint[];
+  v_gate orbit_private.gate; v_epoch float8 := extract(epoch from p_now); v_room int; v_next float8; v_due float8; v_lane bigint; v_count int; v_sum int := 0;
 begin
+  if not exists (select from orbit_private.parked p where p.gate_id = p_gate) then return 0; end if;
   select * into v_gate from orbit_private.gate g where g.id = p_gate;
-  if not found or not exists (select from orbit_private.parked p where p.gate_id = p_gate) then return 0; end if;
-  v_room := case when p_all or v_gate.cap is null then 1000000
+  v_room := case when p_all or v_gate.cap is null then 1000000  -- also where the gate is gone
                  else greatest(v_gate.cap - (select count(*) from orbit_private.gate_use u where u.gate_id = p_gate), 0) end;
   if v_gate.per_second is not null and not p_all and v_room > 0 then
     v_next := greatest(v_gate.full_at, v_epoch) - (v_gate.burst - 1) / v_gate.per_second;  -- when the next one may begin
     if v_next > v_epoch then
       if v_gate.wakes_at > v_epoch then return 0; end if;
-      with back as (
-        delete from orbit_private.parked d where d.ctid = any (array(
-            select p.ctid from orbit_private.parked p where p.gate_id = p_gate order by p.rank limit 1 for update skip locked))
-          returning d.job_id)
-      insert into orbit_private.ready (lane, rank, job_id) select ~j.lane, v_next, j.id from back b join orbit_private.job j on j.id = b.job_id;
       update orbit_private.gate g set wakes_at = v_next where g.id = p_gate;
-      return 0;
+      v_due := v_next; v_room := 1;
+    else
+      v_room := least(v_room, 1 + floor((v_epoch - v_next) * v_gate.per_second)::int);
     end if;
-    v_room := least(v_room, 1 + floor((v_epoch - v_next) * v_gate.per_second)::int);
   end if;
-  with back as (
-    delete from orbit_private.parked d where d.ctid = any (array(
-        select p.ctid from orbit_private.parked p where p.gate_id = p_gate order by p.rank limit v_room for update skip locked))
-      returning d.job_id),
-  listed as (
-    insert into orbit_private.ready (lane, rank, job_id) select j.lane, j.rank, j.id from back b join orbit_private.job j on j.id = b.job_id
-      returning lane)
-  select count(*), array_agg(distinct l.lane) into v_count, v_lanes from listed l;
-  return v_count;
+  if v_room = 0 then return 0; end if;
+  for v_lane in
+    with recursive l (lane) as (
+      select (select p.lane from orbit_private.parked p where p.gate_id = p_gate order by p.lane limit 1)
+      union all
+      select (select p.lane from orbit_private.parked p where p.gate_id = p_gate and p.lane > l.lane order by p.lane limit 1) from l where l.lane is not null)
+    select l.lane from l where l.lane is not null
+  loop
+    with back as (
+      delete from orbit_private.parked d where d.ctid = any (array(
+          select p.ctid from orbit_private.parked p where p.gate_id = p_gate and p.lane = v_lane order by p.rank limit v_room for update skip locked))
+        returning d.job_id)
+    insert into orbit_private.ready (lane, rank, job_id)
+      select case when v_due is null then j.lane else ~j.lane end, coalesce(v_due, j.rank), j.id from back b join orbit_private.job j on j.id = b.job_id;
+    get diagnostics v_count = row_count;
+    v_sum := v_sum + v_count;
+  end loop;
+  return case when v_due is null then v_sum else 0 end;
 end $$;
-comment on function orbit_private.wake_parked is 'Brings back into the ready table what a gate has room for; returns how many.';
+comment on function orbit_private.wake_parked is 'Brings back into the ready table what a gate has room for (all, where it is gone); returns how many may be taken at once.';
 
 create function orbit_private.gates_of_run(p_run orbit.test_runs)
 returns bigint[] language sql stable set search_path = '' as $$
@@ -180,8 +188,8 @@ begin
     where j.id = any (claimed || v_parked) and y.lane = j.lane and y.rank = j.rank and y.job_id = j.id;
   insert into orbit_private.gate_use (job_id, gate_id)
     select j.id, g from orbit_private.job j cross join unnest(j.gates) g where j.id = any (claimed) and g = any (v_ids);
-  insert into orbit_private.parked (gate_id, rank, job_id, since)
-    select p.gate, j.rank, j.id, p_now from unnest(v_parked, v_at) p (id, gate) join orbit_private.job j on j.id = p.id;
+  insert into orbit_private.parked (gate_id, lane, rank, job_id, since)
+    select p.gate, j.lane, j.rank, j.id, p_now from unnest(v_parked, v_at) p (id, gate) join orbit_private.job j on j.id = p.id;
   if true = any (v_rated) then
     update orbit_private.gate g set full_at = n.at from unnest(v_ids, v_next, v_rated) n (id, at, rated)
       where g.id = n.id and n.rated and g.id = any (v_ids);
@@ -209,5 +217,15 @@ begin
   return v_count;
 end $$;
 comment on function orbit_private.open_gates is 'Brings back what is parked at these gates as far as there is room; returns how many.';
+
+create function orbit_private.parked_at()
+returns bigint[] language sql stable set search_path = '' set enable_seqscan = off as $$
+  with recursive g (id) as (
+    select (select p.gate_id from orbit_private.parked p order by p.gate_id limit 1)
+    union all
+    select (select p.gate_id from orbit_private.parked p where p.gate_id > g.id order by p.gate_id limit 1) from g where g.id is not null)
+  select array_agg(g.id order by g.id) from g where g.id is not null
+$$;
+comment on function orbit_private.parked_at is 'The gates at which anything is parked, looked up one by one: there may be many jobs, but few gates.';
 
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -107,11 +107,11 @@ begin
       returning id, lane, rank, state),
   placed as (
     -- What its own cap cannot let through at first need not be come across to be parked.
-    select m.lane, m.rank, m.id, v_gate is not null and row_number() over (order by m.rank) > p_run.concurrency as waits from made m where m.state = 1),
+    select m.lane, m.rank, m.id, v_gate is not null and row_number() over (partition by m.lane order by m.rank) > p_run.concurrency as waits from made m where m.state = 1),
   listed as (
     insert into orbit_private.ready (lane, rank, job_id) select p.lane, p.rank, p.id from placed p where not p.waits order by p.rank),
   parked as (
-    insert into orbit_private.parked (gate_id, rank, job_id) select v_gate, p.rank, p.id from placed p where p.waits)
+    insert into orbit_private.parked (gate_id, lane, rank, job_id) select v_gate, p.lane, p.rank, p.id from placed p where p.waits)
   select (select array_agg(k.job_id) from chosen k where not k.enabled), (select array_agg(distinct l.id) from lane l) into disabled, lanes;
   if exists (select from orbit_private.gate g where g.organization_id = p_run.organization_id and g.kind = 'host') then
     perform orbit_private.add_host_gates(p_run);

@@ -599,6 +599,8 @@ returns jsonb language plpgsql security definer set search_path = '' as $$
 -- Housekeeping, called by any worker every second or so; one at a time does it. One lost worker a call, so that locks are taken in the
 -- order jobs → progress once; `more` asks to be called again at once.
 declare v_now timestamptz := coalesce(p_now, clock_timestamp()); v_dead record; v_jobs bigint[]; v_attempts smallint[]; v_late int := 0; v_run record;
+  -- A runner's account must not give up what is alive: every worker that is another's beats more often than this.
+  v_lease interval := case when orbit_private.caller_is_trusted() then p_lease else greatest(p_lease, interval '10 seconds') end;
 begin
   if (p_now is not null or p_lease < interval '1 second') and not orbit_private.caller_is_trusted() then
     perform orbit_private.refuse('OR003', 'administrative roles alone set the clock of tick, or a lease of less than a second', '', 'Leave p_now out.');
@@ -607,9 +609,9 @@ begin
     return jsonb_build_object('busy', true);
   end if;
   perform set_config('orbit.actor', 'system', true);
-  select o.id, o.name into v_dead from orbit_private.worker o where o.seen_at < v_now - p_lease
+  select o.id, o.name into v_dead from orbit_private.worker o where o.seen_at < v_now - v_lease
       -- after the server was away, everybody gets a lease's time to come back
-      and (pg_postmaster_start_time() < v_now - p_lease or o.seen_at = '-infinity')
+      and (pg_postmaster_start_time() < v_now - v_lease or o.seen_at = '-infinity')
     order by o.id limit 1 for update skip locked;
   if v_dead.id is not null then
     select array_agg(j.id), array_agg(j.attempt) into v_jobs, v_attempts from orbit_private.job j where j.state = 2 and j.worker_id = v_dead.id;
@@ -634,7 +636,7 @@ begin
   perform orbit_private.ensure_partitions(v_now);  -- a run may outlast the weeks that its start provided for
   return jsonb_build_object('late', v_late, 'expired', orbit_private.cleanup_expired_contexts(v_now));
 end $$;
-comment on function orbit_runner.tick is 'Housekeeping by whoever comes by: hands back what a silent worker held ({lost_worker, lost, more}), else stops runs past their deadline and deletes expired contexts ({late, expired}); {busy} where another is at it. p_lease: how long a worker may be silent.';
+comment on function orbit_runner.tick is 'Housekeeping by whoever comes by: hands back what a silent worker held ({lost_worker, lost, more}), else stops runs past their deadline and deletes expired contexts ({late, expired}); {busy} where another is at it. p_lease: how long a worker may be silent; of who is not administrative at least 10 seconds.';
 
 create function orbit_runner.retire_worker(p_worker bigint)
 returns void language plpgsql security definer set search_path = '' as $$

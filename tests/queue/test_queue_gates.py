@@ -134,6 +134,41 @@ async def test_a_cancelled_run_leaves_nothing_parked(queue: Queue) -> None:
     assert await left_over(queue) == (0, 0, 0, 0, 0)
 
 
+async def test_a_claim_that_is_given_up_gives_back_what_it_had(queue: Queue) -> None:
+    await queue.save({f"t{n}": [] for n in range(6)})
+    await set_gate(queue.connection, "organization", cap=3)
+    await queue.start(fail_fast=True, concurrency=1)
+    worker = await queue.worker()
+    (first,) = await worker.claim(1)
+    await worker.advance([first.ended("failed")], want=2)
+    assert await left_over(queue) == (0, 0, 0, 0, 0)
+    await queue.start()
+    assert len(await worker.claim(10)) == 3
+
+
+async def test_what_nobody_can_do_keeps_nobody_out_of_a_gate(queue: Queue) -> None:
+    tests = [{"key": f"t{n}", "request": {"url": "/"}, "requires": ["quantum"] if n < 5 else []} for n in range(8)]
+    await queue.call("save_suite", {"key": "suite", "document": {"tests": tests}})
+    await set_gate(queue.connection, "organization", cap=2)
+    await queue.start(concurrency=1)
+    worker = await queue.worker()
+    for position in (5, 6, 7):
+        (job,) = await worker.claim(10)
+        assert job.position == position
+        await worker.advance([job.ended("passed")])
+
+
+async def test_what_is_parked_at_a_gate_that_is_gone_comes_back(queue: Queue) -> None:
+    await queue.save({f"t{n}": [] for n in range(3)})
+    await set_gate(queue.connection, "organization", cap=0)
+    await queue.start()
+    worker = await queue.worker()
+    assert await worker.claim(10) == []
+    await queue.connection.execute("delete from orbit_private.gate")
+    await queue.tick()
+    assert len(await worker.claim(10)) == 3
+
+
 async def test_an_organisation_caps_all_its_runs_and_a_change_holds_at_once(queue: Queue) -> None:
     await queue.save({f"t{n}": [] for n in range(10)})
     await set_gate(queue.connection, "organization", cap=2)
