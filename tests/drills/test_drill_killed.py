@@ -88,7 +88,6 @@ class Poisoned(Target):
         return False
 
 
-@pytest.mark.xfail(reason="what is lost together is claimed together again, and is blamed together", strict=False)
 @pytest.mark.timeout(300 if LONG else 60)
 async def test_a_test_that_kills_its_worker_costs_its_own_result_and_nothing_else(bench: Bench, fleet: Fleet) -> None:
     """Whoever is killed is started again, as a service manager would; three times, and the test is a dead letter."""

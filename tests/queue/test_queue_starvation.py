@@ -39,7 +39,7 @@ class Clock:
         return self.loop.run_until_complete(work)
 
     def passes(self, minutes: int) -> None:
-        for table in ("job", "ready"):
+        for table in ("job", "ready", "parked"):
             self.wait(self.connection.execute(f"update orbit_private.{table} set rank = rank - 60 * $1", minutes))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONG = os.environ.get("ORBIT_DRILLS") == "long"
 """Whether this is `make drills`, and not the short form that runs with all other tests."""
 
-QUEUE_TABLES = ("job", "ready", "run_progress")
+QUEUE_TABLES = ("job", "ready", "parked", "gate_use", "gate", "run_progress")
 
 
 def tell(text: str) -> None:

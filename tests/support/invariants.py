@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncpg
 
-__all__ = ["BROKEN", "FINAL", "check_invariants"]
+__all__ = ["BROKEN", "FINAL", "OVERLOOKED", "check_invariants"]
 
 FINAL = ("passed", "passed_on_retry", "failed", "errored", "timed_out", "skipped", "cancelled")
 
@@ -24,13 +24,6 @@ BROKEN = f"""
     select 'parked with another rank, or at a gate that is not its own', p.job_id from orbit_private.parked p
       left join orbit_private.job j on j.id = p.job_id
       where (p.rank = j.rank and p.gate_id = any (j.gates)) is not true
-    union all
-    -- Those of its jobs that are listed, or parked elsewhere, are let through first; what they leave wakes the others.
-    select 'parked at a gate that has room', p.job_id from orbit_private.parked p
-      left join orbit_private.gate g on g.id = p.gate_id
-      where g.per_second is null and (g.cap <= (select count(*) from orbit_private.gate_use u where u.gate_id = g.id)
-          + (select count(*) from orbit_private.job j where j.state = 1 and g.id = any (j.gates)
-               and not exists (select from orbit_private.parked o where o.job_id = j.id and o.gate_id = g.id))) is not true
     union all
     select 'held without a use of its gate', j.id from orbit_private.job j cross join unnest(j.gates) g (id)
       join orbit_private.gate o on o.id = g.id
@@ -87,6 +80,16 @@ BROKEN = f"""
         'total', t.n + q.waiting + q.running, 'waiting', q.waiting, 'running', q.running,
         {", ".join(f"'{status}', t.{status}" for status in FINAL)})
 """
+
+OVERLOOKED = """
+    select 'parked at a gate that has room' as rule, p.job_id as id from orbit_private.parked p
+      left join orbit_private.gate g on g.id = p.gate_id
+      where g.per_second is null and (g.cap <= (select count(*) from orbit_private.gate_use u where u.gate_id = g.id)
+          + (select count(*) from orbit_private.job j where j.state = 1 and g.id = any (j.gates)
+               and not exists (select from orbit_private.parked o where o.job_id = j.id and o.gate_id = g.id))) is not true
+"""
+"""What the next tick puts right, and nothing but a claim that is given up may leave. Those of a gate's jobs that are listed, or
+parked elsewhere, are let through first; what they leave wakes the others."""
 
 
 async def check_invariants(connection: asyncpg.Connection[Any]) -> None:

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from support.invariants import FINAL, check_invariants
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import asyncpg
-
-FINAL = ("passed", "passed_on_retry", "failed", "errored", "timed_out", "skipped", "cancelled")
 
 
 def suite(tests: Any, *, key: str = "suite", **request: Any) -> dict[str, Any]:
@@ -68,6 +68,19 @@ class Claimed:
         """What a worker reports of it."""
         return self.id, self.attempt, status, duration, extra or None
 
+
+__all__ = [
+    "FINAL",
+    "Answer",
+    "Claimed",
+    "Queue",
+    "Worker",
+    "check_invariants",
+    "retry",
+    "suite",
+    "test_keys",
+    "timestamp",
+]
 
 _NUMBERS = itertools.count(1)
 
@@ -281,74 +294,6 @@ class Queue:
             (key, result["status"]) for key, result in results.items() if key not in at_start
         )
         assert events[-1]["counts"] == (await self.run(run))["counts"]
-
-
-async def check_invariants(connection: asyncpg.Connection[Any]) -> None:
-    """Raises AssertionError naming the first invariant that does not hold; consistent, in one snapshot."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        broken = await connection.fetch(
-            """
-            select 'a ready job is not listed once' as rule, j.id from orbit_private.job j
-              where (j.state = 1) <> (1 = (select count(*) from orbit_private.ready y where y.job_id = j.id
-                                             and (y.lane, y.rank) = (j.lane, j.rank) or y.job_id = j.id and y.lane = ~j.lane))
-            union all
-            select 'listed, and no ready job', y.job_id from orbit_private.ready y
-              where not exists (select from orbit_private.job j where j.id = y.job_id and j.state = 1)
-            union all
-            select 'a job without a run in progress', j.id from orbit_private.job j
-              where not exists (select from orbit_private.run_progress p where p.queue_no = j.id >> 20)
-            union all
-            select 'held by a worker that is gone', j.id from orbit_private.job j
-              where j.state = 2 and not exists (select from orbit_private.worker w where w.id = j.worker_id)
-            union all
-            select 'pending is not the number of unmet requirements', j.id from orbit_private.job j
-              join orbit_private.run_progress p on p.queue_no = j.id >> 20
-              cross join lateral (select count(*) from orbit_private.job s where j.id >> 20 = s.id >> 20
-                                    and j.id = any (s.strict_children || s.loose_children)) above (n)
-              -- in a run that is being stopped, one that somebody had locked is counted anew by that somebody
-              where j.state = 0 and (j.pending < above.n or j.pending > above.n and p.stop_status is null)
-            union all
-            select 'ended, and still in the queue', j.id from orbit_private.job j
-              join orbit.test_runs r on r.queue_no = j.id >> 20
-              join orbit.test_results t on t.run_id = r.id and t.position = (j.id & 1048575)
-            union all
-            select 'a run without progress is not finished', r.queue_no from orbit.test_runs r
-              where (r.finished_at is null) <> exists (select from orbit_private.run_progress p where p.queue_no = r.queue_no)
-            union all
-            select 'two results of one test', r.queue_no from orbit.test_results t join orbit.test_runs r on r.id = t.run_id
-              group by r.queue_no, t.position having count(*) > 1
-            union all
-            select 'a gap in the events', e.queue_no from orbit_private.run_event e group by e.queue_no
-              having min(e.seq) <> 1 or max(e.seq) <> count(*)
-            union all
-            select 'the last event is not the progress''s', p.queue_no from orbit_private.run_progress p
-              where p.event_seq <> (select max(e.seq) from orbit_private.run_event e where e.queue_no = p.queue_no)
-            """
-        )
-        assert not broken, f"{broken[0]['rule']}: {[(row['id'] >> 20, row['id'] & 0xFFFFF) for row in broken[:5]]}"
-        rows = await connection.fetch(
-            """
-            select r.queue_no, r.status,
-                   coalesce(r.counts, orbit_private.counts_of(p))::text as counted,
-                   (select jsonb_object_agg(c.status, c.n) from (
-                      select t.status, count(*) as n from orbit.test_results t where t.run_id = r.id group by t.status) c
-                   )::text as results,
-                   (select count(*) from orbit_private.job j where j.id >> 20 = r.queue_no and j.state < 2) as waiting,
-                   (select count(*) from orbit_private.job j where j.id >> 20 = r.queue_no and j.state = 2) as running
-              from orbit.test_runs r left join orbit_private.run_progress p on p.queue_no = r.queue_no
-            """
-        )
-        for row in rows:
-            counted = json.loads(row["counted"])
-            results = json.loads(row["results"] or "{}")
-            recount = {status: results.get(status, 0) for status in FINAL} | {
-                "waiting": row["waiting"],
-                "running": row["running"],
-            }
-            recount["total"] = sum(recount.values())
-            assert counted == recount, f"run {row['queue_no']}: counters {counted}, recount {recount}"
-            if row["status"] in ("passed", "failed", "errored", "cancelled", "timed_out"):
-                assert row["waiting"] == row["running"] == 0, f"run {row['queue_no']} is finished and has jobs"
 
 
 def timestamp(text: str) -> datetime:

@@ -54,7 +54,8 @@ create view drill.state as
     cross join generate_series(0, cardinality(v.test_case_ids) - 1) n
     left join orbit_private.job j on j.id = (r.queue_no << 20) + n
     left join orbit.test_results t on t.run_id = r.id and t.position = n
-    cross join lateral (select count(*) as places from orbit_private.ready y where y.job_id = (r.queue_no << 20) + n) l
+    cross join lateral (select (select count(*) from orbit_private.ready y where y.job_id = (r.queue_no << 20) + n)
+      + (select count(*) from orbit_private.parked p where p.job_id = (r.queue_no << 20) + n) as places) l
     order by n;
 
 create view drill.recount as
@@ -66,9 +67,20 @@ create function drill.clear() returns void language plpgsql as $$
 begin
   perform orbit.cancel_run(jsonb_build_object('run_id', r.id)) from drill.run r;
   perform orbit_runner.retire_worker(w.key) from drill.worker w;
-  if exists (select from orbit_private.job) or exists (select from orbit_private.ready) or exists (select from orbit_private.run_progress) then
+  if exists (select from orbit_private.job) or exists (select from orbit_private.ready) or exists (select from orbit_private.run_progress)
+     or exists (select from orbit_private.parked) or exists (select from orbit_private.gate_use) then
     raise exception 'something is left in the queue';
   end if;
   delete from drill.run;
   delete from drill.worker;
 end $$;
+
+create function drill.widen(p_cap int) returns void language sql as $$
+-- The cap of the run.
+  select orbit_private.set_gate(g.organization_id, g.kind, g.key, p_cap, null, null) from orbit_private.gate g join drill.run r on g.key = r.queue_no::text where g.kind = 'run'
+$$;
+
+create view drill.gates as
+  select g.kind, g.cap, (select count(*) from orbit_private.gate_use u where u.gate_id = g.id) as uses,
+         (select string_agg(chr(97 + (p.job_id & 1048575)::int), ' ' order by p.rank) from orbit_private.parked p where p.gate_id = g.id) as parked
+    from orbit_private.gate g;
