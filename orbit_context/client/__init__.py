@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orbit_context.client.operations import Channels, History, Tokens, Workers
     from orbit_context.client.organizations import Organizations
     from orbit_context.client.permissions import Permissions
+    from orbit_context.client.pipelines import Batches, Pipelines
     from orbit_context.client.preferences import Preferences
     from orbit_context.client.projects import Projects
     from orbit_context.client.report_templates import ReportTemplates
@@ -135,6 +136,20 @@ class Orbit:
         from orbit_context.client.runs import Runs
 
         return Runs(self._gateway)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Many runs at once."""
+        from orbit_context.client.pipelines import Batches
+
+        return Batches(self._gateway)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Suites as one plan."""
+        from orbit_context.client.pipelines import Pipelines
+
+        return Pipelines(self._gateway)
 
     @cached_property
     def secrets(self) -> Secrets:

@@ -36,7 +36,9 @@ FUNCTIONS = (
     "list_unit_members", "set_unit_member", "remove_unit_member",
     "save_project", "list_projects", "delete_project",
     "grant_permission", "revoke_permission", "list_permissions", "can", "explain_access",
-    "start_runs",
+    "start_runs", "get_batch", "cancel_runs", "rerun_runs",
+    "save_pipeline", "get_pipeline", "list_pipelines", "delete_pipeline",
+    "start_pipeline", "get_pipeline_run", "list_pipeline_runs", "cancel_pipeline_run",
     "set_secret", "list_secrets", "read_secret", "rotate_secrets", "replace_secret",
 )  # fmt: skip
 """The functions of schema `orbit` that callers use: one JSON object in, one JSON value out. Their SQL comments say which."""

@@ -32,6 +32,9 @@ __all__ = [
     "OrganizationMember",
     "PerformanceMetric",
     "PermissionAssignment",
+    "Pipeline",
+    "PipelineRun",
+    "PipelineRunStep",
     "Project",
     "ReportTemplate",
     "SavedSearch",
@@ -584,6 +587,122 @@ class PermissionAssignment(Message):
     """Who took it back."""
     revoked_at: datetime | None = None
     """When it was taken back."""
+
+
+class PipelineRunStep(Message):
+    """The steps of a pipeline's run, as they were when it was started, and how far each is."""
+
+    pipeline_run_id: UUID
+    """Of which run of the pipeline."""
+    number: int
+    """Its place in the pipeline, from 1."""
+    project_id: UUID
+    """The pipeline's project: what the policy looks at."""
+    key: str
+    """Its name in the pipeline."""
+    request: Any
+    """What is asked of start_run: {suite, environment?, variables?, selection?, concurrency?, fail_fast?, timeout?,
+    priority?}."""
+    needs: list[str]
+    """Keys of the steps that it waits for."""
+    condition: Literal["passed", "failed", "finished"]
+    """When it runs: all it needs passed; one failed; or however they ended. A failure that is allowed counts as
+    passed."""
+    allow_failure: bool
+    """Whether its failure leaves the pipeline's verdict and what needs it alone."""
+    retries: int
+    """How often its run is started anew where it did not pass, 0 to 10; a cancelled one is not."""
+    status: Literal["waiting", "running", "passed", "failed", "errored", "timed_out", "cancelled", "skipped"]
+    """waiting → running → passed, failed, errored (no verdict, or it could not be started), timed_out or cancelled;
+    or waiting → skipped. Running goes back to waiting where it is run again."""
+    reason: str | None = None
+    """Why it is skipped, did not pass, or still waits."""
+    caused_by: str | None = None
+    """The step whose failure it is skipped for, directly or through others; null: nothing failed, or it is not
+    skipped."""
+    attempt: int
+    """How many runs were started for it."""
+    run_id: UUID | None = None
+    """Its run; null: not started, or deleted since."""
+    previous_runs: list[UUID]
+    """Its runs before that one, which did not pass."""
+    due_at: datetime | None = None
+    """Not to be started before: a limit put it off. Null: nothing did."""
+    refused_at: datetime | None = None
+    """When its start was first put off; null: it was not."""
+    started_at: datetime | None = None
+    """When its first run was started."""
+    finished_at: datetime | None = None
+    """When it ended, or was skipped."""
+
+
+class PipelineRun(Message):
+    """One execution of a pipeline. Its id is the batch_id of the runs of its steps."""
+
+    id: UUID
+    """Drawn at random."""
+    organization_id: UUID
+    """The project's organisation."""
+    project_id: UUID
+    """The pipeline's project."""
+    pipeline_id: UUID | None = None
+    """Which pipeline; null where it was deleted since."""
+    key: str
+    """The pipeline's key."""
+    version: int
+    """Which version of it; the steps are those of that version."""
+    status: Literal["waiting", "running", "cancelling", "passed", "failed", "errored", "timed_out", "cancelled"]
+    """waiting (nothing of it has started) → running → passed, failed, errored, timed_out or cancelled; cancelling
+    while the runs of its steps are being told. The verdict is the worst of the steps without allow_failure, skipped
+    ones aside."""
+    reason: str | None = None
+    """Why it was cancelled, or which steps did not pass; null where neither."""
+    environment: str | None = None
+    """Of steps that name none; null: those run without."""
+    variables: Any
+    """Those given at the start, by name; they go before the steps' own."""
+    triggered_by: str
+    """What started it: cli, sdk, …"""
+    idempotency_key: str | None = None
+    """A start with the same key answers this one; null: none was given."""
+    created_by: UUID | None = None
+    """Who started it, and with whose rights each of its steps is started; null for administrative roles. No foreign
+    key: whose account is gone has no rights, and is not made an administrative role."""
+    created_at: datetime
+    """When it was asked for."""
+    started_at: datetime | None = None
+    """When the first step was started; null: none was."""
+    finished_at: datetime | None = None
+    """When the last step ended."""
+
+
+class Pipeline(Message):
+    """Suites as one plan: what is run after what, and under which condition. What was started keeps the steps it was
+    started with."""
+
+    id: UUID
+    """Drawn at random."""
+    organization_id: UUID
+    """The project's organisation."""
+    project_id: UUID
+    """Whose suites and environments it names."""
+    key: str
+    """Its name in requests; one of its name in a project."""
+    name: str | None = None
+    """As people read it; null: as its key."""
+    description: str | None = None
+    """What it is for."""
+    version: int
+    """Counts the changes of steps, from 1."""
+    steps: Any
+    """[{key, suite, environment?, needs?: [key], when?, variables?, selection?, concurrency?, fail_fast?, timeout?
+    (seconds), priority?, allow_failure?, retries?}], as it was saved."""
+    created_by: UUID | None = None
+    """Who made it; null for administrative roles, or where the account is gone."""
+    created_at: datetime
+    """When it was made."""
+    updated_at: datetime
+    """When somebody last changed it."""
 
 
 class Project(Message):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orbit_context.suite.expressions import Expression
     from orbit_context.suite.yaml import ParsedDocument
 
-__all__ = ["Edge", "FixtureUse", "LoadedSuite", "build_suite", "load_environment", "load_suite"]
+__all__ = ["Edge", "FixtureUse", "LoadedSuite", "build_suite", "load_environment", "load_suite", "validated"]
 
 _Document = TypeVar("_Document", bound=BaseModel)
 
@@ -86,7 +86,7 @@ def load_suite(
     """
     file = Path(path)
     source = read_document(file)
-    suite = _validated(Suite, source.data, source)
+    suite = validated(Suite, source.data, source)
     return _build(suite, source.data, source, file.parent, environment, overrides, fixtures, credentials)
 
 
@@ -113,17 +113,18 @@ def build_suite(
     if environment is not None and not isinstance(environment, EnvironmentDocument):
         environment = EnvironmentDocument(environment="given", variables={name: Variable() for name in environment})
     if not isinstance(suite, Suite):
-        suite = _validated(Suite, suite, None)
+        suite = validated(Suite, suite, None)
     return _build(suite, suite.to_json(), None, Path(base_dir or "."), environment, overrides, fixtures, credentials)
 
 
 def load_environment(path: str | Path) -> EnvironmentDocument:
     """Read and check an environment file. Raises as `load_suite`."""
     source = read_document(Path(path))
-    return _validated(EnvironmentDocument, source.data, source)
+    return validated(EnvironmentDocument, source.data, source)
 
 
-def _validated(model: type[_Document], data: Any, source: ParsedDocument | None) -> _Document:
+def validated(model: type[_Document], data: Any, source: ParsedDocument | None) -> _Document:
+    """The document as its model. Raises DefinitionError; `errors` lists all that pydantic found, each with its place."""
     problems = Problems(source)
     try:
         return model.model_validate(data)

@@ -1,6 +1,7 @@
-"""The JSON Schema of suite files, for editors and other tools: made from the models, shorthands included.
+"""The JSON Schema of suite files and of pipeline files, for editors and other tools: made from the models, shorthands included.
 
 python -m orbit_context.suite.schema > docs/suite.schema.json
+python -m orbit_context.suite.schema pipeline > docs/pipeline.schema.json
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import sys
 import textwrap
 from typing import Any
 
-from orbit_context.suite import checks, document, request
+from orbit_context.suite import checks, document, pipeline, request
 from orbit_context.suite.base import Part
 from orbit_context.suite.document import Suite
 
-__all__ = ["SCHEMA_ID", "suite_schema"]
+__all__ = ["SCHEMA_ID", "pipeline_schema", "suite_schema"]
 
 SCHEMA_ID = "urn:orbit:suite:1"
 
@@ -37,6 +38,28 @@ def suite_schema() -> dict[str, Any]:
     # Rows are set when a data-driven test is expanded; nobody writes them.
     definitions["Test"]["properties"].pop("row")
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **made}
+    schema["$defs"] = definitions
+    _close_mappings(schema)
+    return schema
+
+
+def pipeline_schema() -> dict[str, Any]:
+    """JSON Schema of a pipeline file. Steps that are not there, and cycles, are found by `load_pipeline`."""
+    made = pipeline.Pipeline.model_json_schema(mode="validation")
+    definitions = made.pop("$defs")
+    made |= {"title": "Orbit pipeline", "description": "Suites of one project as one plan."}
+    for model, form in (
+        (pipeline.Pipeline, made),
+        (pipeline.Step, definitions["Step"]),
+        (pipeline.Selection, definitions["Selection"]),
+    ):
+        _describe_fields(model, form)
+    needs = definitions["Step"]["properties"]["needs"]
+    definitions["Step"]["properties"]["needs"] = {
+        "description": needs.pop("description"),
+        "anyOf": [{"type": "string"}, needs],
+    }
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:orbit:pipeline:1", **made}
     schema["$defs"] = definitions
     _close_mappings(schema)
     return schema
@@ -84,5 +107,7 @@ def _close_mappings(value: Any) -> None:
 
 
 if __name__ == "__main__":
-    json.dump(suite_schema(), sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(
+        pipeline_schema() if sys.argv[1:] == ["pipeline"] else suite_schema(), sys.stdout, indent=2, ensure_ascii=False
+    )
     sys.stdout.write("\n")

@@ -138,6 +138,8 @@ begin
     where r.queue_no = p.queue_no and r.concurrency is not null and g.organization_id = r.organization_id and g.kind = 'run' and g.key = p.queue_no::text;
   perform orbit_private.remember_run(p.queue_no);
   perform pg_notify('orbit_run', p.queue_no::text);
+  -- A step of a pipeline may wait for it.
+  perform pg_notify('orbit_due', '') from orbit.test_runs r where r.queue_no = p.queue_no and r.batch_id is not null;
   return v_status;
 end $$;
 comment on function orbit_private.finish_run is 'Writes the verdict of a run of which nothing is left. The caller holds its progress.';

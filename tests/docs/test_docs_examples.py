@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 BLOCKS = [block for one in pages() for block in one.blocks]
 KINDS = {
-    "yaml": {"suite", "runs", "request", "expect", "capture", "holds", "fails", "environment", "scope"}
+    "yaml": {"suite", "runs", "request", "expect", "capture", "holds", "fails", "environment", "scope", "pipeline"}
     | {"compose", "kubernetes"},
     "ini": {"systemd"},
     "python": {""},

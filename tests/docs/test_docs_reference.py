@@ -26,6 +26,7 @@ from orbit_context.client.limits import Limits
 from orbit_context.client.operations import Channels, History, Tokens, Workers
 from orbit_context.client.organizations import Organizations
 from orbit_context.client.permissions import Permissions
+from orbit_context.client.pipelines import Batches, Pipelines
 from orbit_context.client.preferences import Preferences
 from orbit_context.client.projects import Projects
 from orbit_context.client.report_templates import ReportTemplates
@@ -54,6 +55,7 @@ from orbit_context.suite.document import (
     Test,
     Variable,
 )
+from orbit_context.suite.pipeline import Pipeline, Selection, Step
 from orbit_context.suite.request import ApiKeyFields, BasicAuthFields, FilePart, Redirects, Request, Tls
 from orbit_context.suite.units import parse_duration, parse_size
 from orbit_context.template import NAMESPACES
@@ -85,6 +87,9 @@ MODELS: list[tuple[type[Part], str, str, str]] = [
     (Variable, "docs/suites.md", "Variables", "key"),
     (EnvironmentDocument, "docs/suites.md", "Environments", "key"),
     (Capture, "docs/assertions.md", "Captures", "key"),
+    (Pipeline, "docs/pipelines.md", "File", "key"),
+    (Step, "docs/pipelines.md", "Steps", "key"),
+    (Selection, "docs/pipelines.md", "Selection", "key"),
 ]
 
 
@@ -267,7 +272,8 @@ LINES = [
     for line in block.text.splitlines()
     if line.startswith("$ ")
     for command in re.findall(
-        r"(?:^\$ |[ /(])orbit ((?:submit|status|list|watch|queue|workers|stats|health|dead-letters|db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
+        r"(?:^\$ |[ /(])orbit ((?:pipeline|submit|status|list|watch|queue|workers|stats|health|dead-letters|"
+        r"db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
         r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|config|limits|token|agent-token|login|logout|whoami)\b[^)]*)",
         line,
     )
@@ -353,6 +359,8 @@ METHODS: dict[str, Any] = {
         ("environments.", Environments),
         ("variables.", Variables),
         ("runs.", Runs),
+        ("batches.", Batches),
+        ("pipelines.", Pipelines),
         ("secrets.", Secrets),
         ("schedules.", Schedules),
         ("channels.", Channels),

@@ -350,7 +350,8 @@ HELPERS = {
     # Functions of orbit_private that run with their owner's rights and that people may call by themselves.
     "my_organization_ids", "my_business_unit_ids", "my_project_ids", "may", "require", "sees",  # tell of the caller alone
     "preferred",  # the caller's own
-    "organization_of", "business_unit_of", "project_of", "audit_chain_of", "visible_run", "visible_letter",  # find what the caller sees
+    "organization_of", "business_unit_of", "project_of", "audit_chain_of",
+    "visible_run", "visible_letter", "visible_pipeline",  # find what the caller sees
     "context_of", "events_of", "run_of", "run_secret_names",  # ask may_read_run
     "visible_workers",  # names of those alone that have the caller's tests
 }  # fmt: skip

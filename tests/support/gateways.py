@@ -86,8 +86,8 @@ async def make_account(connection: asyncpg.Connection[Any], name: str, email: st
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:?\d\d)?|Z)?")
-_DRAWN = {"queue_no"}
-"""Fields whose numbers are drawn anew for every row."""
+_DRAWN = {"queue_no", "duration"}
+"""Fields whose numbers are drawn anew for every row, or measured."""
 
 
 def normal(value: Any, seen: dict[str, str] | None = None, words: Mapping[str, str] | None = None) -> Any:

@@ -33,6 +33,7 @@ _COMMANDS: dict[str, dict[str, str]] = {
         "health": "jobs",
         "dead-letters": "jobs",
     },
+    "Plans": {"pipeline": "pipeline"},
     "What tests are given": {
         "env": "env",
         "var": "var",

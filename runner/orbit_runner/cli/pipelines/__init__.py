@@ -1,0 +1,1 @@
+"""What `orbit pipeline` does."""
