@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from support.hostile import Request
 
 
-@pytest.mark.timeout(300 if LONG else 60)
+@pytest.mark.timeout(300 if LONG else 120)
 @pytest.mark.parametrize("repeat", range(3 if LONG else 1))
 async def test_half_of_the_fleet_is_killed(bench: Bench, fleet: Fleet, target: Target, repeat: int) -> None:
     """Four workers, two of them killed at once: what they held is run by the others, and nothing else is run again."""
@@ -88,10 +88,10 @@ class Poisoned(Target):
         return False
 
 
-@pytest.mark.timeout(300 if LONG else 60)
+@pytest.mark.timeout(300 if LONG else 120)
 async def test_a_test_that_kills_its_worker_costs_its_own_result_and_nothing_else(bench: Bench, fleet: Fleet) -> None:
     """Whoever is killed is started again, as a service manager would; three times, and the test is a dead letter."""
-    count, seconds, lease = (400, 0.5, None) if LONG else (60, 0.5, 1.0)
+    count, seconds, lease = (400, 0.5, None) if LONG else (40, 0.4, 1.0)
     tests = {
         "poison": {"request": {"GET": "/poison", "timeout": "60s"}},
         "after": {"needs": ["poison"], "request": "/x"},
