@@ -143,15 +143,18 @@ class TestExecutionContextManager:
         if sealer is None:
             return answer
 
-        def opened(name: str, value: Any) -> Any:
-            return sealer.open(value, aad=secret_place(answer["run_id"], name)) if is_sealed(value) else value
+        sealed_for = {(kind, producer, name): run for kind, producer, name, run in answer["sealed_for"]}
 
-        def each(values: dict[str, Any]) -> dict[str, Any]:
-            return {name: opened(name, value) for name, value in values.items()}
+        def each(values: dict[str, Any], kind: str, producer: str = "") -> dict[str, Any]:
+            found = {}
+            for name, value in values.items():
+                place = secret_place(sealed_for.get((kind, producer, name), answer["run_id"]), name)
+                found[name] = sealer.open(value, aad=place) if is_sealed(value) else value
+            return found
 
-        flat = ("shared_auth_tokens", "shared_variables")
-        captured = {test: each(values) for test, values in answer["captured_data"].items()}
-        return answer | {key: each(answer[key]) for key in flat} | {"captured_data": captured}
+        flat = {"shared_auth_tokens": "token", "shared_variables": "variable"}
+        captured = {test: each(values, "captured", test) for test, values in answer["captured_data"].items()}
+        return answer | {key: each(answer[key], kind) for key, kind in flat.items()} | {"captured_data": captured}
 
     def _forget(self) -> None:
         self._cached = None

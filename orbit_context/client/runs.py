@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from orbit_context.gateway.port import Gateway
+    from orbit_context.models.comparison import Comparison
 
 __all__ = ["Runs"]
 
@@ -111,6 +112,46 @@ class Runs:
     async def cancel(self, run_id: UUID | str, *, reason: str = "cancelled") -> Run:
         """What waits is cancelled at once; what runs, as soon as its worker hears of it."""
         return Run.model_validate(await self._gateway.call("cancel_run", {"run_id": str(run_id), "reason": reason}))
+
+    async def rerun(
+        self,
+        run_id: UUID | str,
+        *,
+        failed: bool | None = None,
+        tests: Sequence[str] | None = None,
+        with_context: bool | None = None,
+        **options: Any,
+    ) -> Run:
+        """Runs a run again and returns at once: what did not pass, with what it needs; `failed=False`: all of it; or `tests`.
+
+        `with_context`: these tests alone, going on with what the run captured and shared. Options, as of orbit.rerun: version,
+        new_run_id, variables, secrets (sealed for the new run), credentials, environment, concurrency, fail_fast, timeout,
+        priority, order, private, idempotency_key, triggered_by. Raises NotFoundError, InvalidRequestError, NotAllowedError,
+        NothingSelectedError, and ConflictError where the run goes on, or its context or secrets are gone.
+        """
+        request = given(run_id=str(run_id), failed=failed, with_context=with_context, **options)
+        if tests is not None:
+            request["tests"] = list(tests)
+        return Run.model_validate(await self._gateway.call("rerun", request))
+
+    async def compare(
+        self,
+        run_id: UUID | str,
+        base: UUID | str | None = None,
+        *,
+        ratio: float | None = None,
+        floor: float | None = None,
+    ) -> Comparison:
+        """A finished run beside another of its suite, test by test.
+
+        `base`: unless given, the run that it runs again, else the last one before it of the same suite, environment and
+        selection. `ratio`, `floor` (seconds): by how much a test must differ to be slower or faster. Raises NotFoundError,
+        InvalidRequestError, ConflictError.
+        """
+        from orbit_context.models.comparison import Comparison
+
+        request = given(run_id=str(run_id), base=base and str(base), ratio=ratio, floor=floor)
+        return Comparison.model_validate(await self._gateway.call("compare_runs", request))
 
     async def events(self, run_id: UUID | str, *, after: int = 0) -> AsyncIterator[RunEvent]:
         """The next events that are there after a number, some hundreds of them; none where there is nothing new."""

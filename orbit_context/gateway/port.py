@@ -13,7 +13,7 @@ __all__ = ["FUNCTIONS", "Gateway", "encoded"]
 
 FUNCTIONS = (
     "save_suite", "save_environment", "get_environment", "start_run", "get_run", "list_runs", "list_results", "read_events",
-    "cancel_run", "get_context", "put_context", "resolve_dependencies", "cleanup_expired_contexts",
+    "cancel_run", "rerun", "compare_runs", "get_context", "put_context", "resolve_dependencies", "cleanup_expired_contexts",
     "list_environments", "delete_environment", "set_variables", "list_variables", "resolve_variables", "delete_variable",
     "save_schedule", "list_schedules", "get_schedule", "next_slots", "pause_schedule", "resume_schedule", "delete_schedule",
     "save_channel", "list_channels", "delete_channel",

@@ -70,6 +70,10 @@ class Run(Message):
     """The number of the last event; `watch` goes on after it."""
     queue_no: int
     """The run's number in the queue."""
+    rerun_of: UUID | None = None
+    """The run that it runs again, in whole or in part."""
+    left_out: tuple[str, ...] = ()
+    """Of a re-run that was just started: tests that did not pass then and are not in the suite any more."""
     lane: int = 0
     """Where its tests wait: 0 is served by every worker, any other by the run's own."""
     batch_id: UUID | None = None

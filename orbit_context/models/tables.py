@@ -1237,6 +1237,11 @@ class TestRun(Message):
     """A start with the same key answers this run; null: none was given."""
     batch_id: UUID | None = None
     """What it was started with: a batch (orbit.start_runs), or a pipeline's run, whose id it then is; null: alone."""
+    secret_names: list[str]
+    """Names of the secret variables that were given with the start, and credentials.x of the credentials; their
+    values are gone 24 hours after the run."""
+    rerun_of: UUID | None = None
+    """Which run it runs again, in whole or in part; null: none, or that one is gone."""
     counts: Any = None
     """{total, waiting, running, passed, …} at its end; null until then."""
     event_seq: int

@@ -23,6 +23,8 @@ create table orbit.test_runs (
   triggered_by text not null default 'sdk',
   idempotency_key text,
   batch_id uuid,
+  secret_names text[] not null default '{}',
+  rerun_of uuid references orbit.test_runs (id) on delete set null,
   counts jsonb,
   event_seq bigint not null default 0,
   created_by uuid,
@@ -45,6 +47,7 @@ create index idx_test_runs_suite_id on orbit.test_runs (suite_id, created_at des
 create index idx_test_runs_version_id on orbit.test_runs (version_id);
 create index idx_test_runs_environment_id on orbit.test_runs (environment_id);
 create index idx_test_runs_batch_id on orbit.test_runs (batch_id) where batch_id is not null;
+create index idx_test_runs_rerun_of on orbit.test_runs (rerun_of);
 comment on table orbit.test_runs is 'One execution of a suite version.';
 comment on column orbit.test_runs.id is 'Drawn at random, or chosen by who started it.';
 comment on column orbit.test_runs.organization_id is 'The project''s organisation.';
@@ -62,6 +65,8 @@ comment on column orbit.test_runs.variables is 'Those given at the start, by nam
 comment on column orbit.test_runs.triggered_by is 'What started it: cli, sdk, …';
 comment on column orbit.test_runs.idempotency_key is 'A start with the same key answers this run; null: none was given.';
 comment on column orbit.test_runs.batch_id is 'What it was started with: a batch (orbit.start_runs), or a pipeline''s run, whose id it then is; null: alone.';
+comment on column orbit.test_runs.secret_names is 'Names of the secret variables that were given with the start, and credentials.x of the credentials; their values are gone 24 hours after the run.';
+comment on column orbit.test_runs.rerun_of is 'Which run it runs again, in whole or in part; null: none, or that one is gone.';
 comment on column orbit.test_runs.counts is '{total, waiting, running, passed, …} at its end; null until then.';
 comment on column orbit.test_runs.event_seq is 'The number of its last event, when it is finished.';
 comment on column orbit.test_runs.created_by is 'Who started it; null for administrative roles.';
@@ -200,6 +205,7 @@ create table orbit_private.context_entry (
   name text not null,
   value jsonb not null,
   secret boolean not null default false,
+  sealed_for uuid,
   version bigint not null,
   worker_id bigint,
   updated_at timestamptz not null default now(),
@@ -218,6 +224,7 @@ comment on column orbit_private.context_entry.producer is 'The key of the test t
 comment on column orbit_private.context_entry.name is 'Its name in templates.';
 comment on column orbit_private.context_entry.value is 'Any JSON; a secret''s is sealed text.';
 comment on column orbit_private.context_entry.secret is 'Whether the value is sealed.';
+comment on column orbit_private.context_entry.sealed_for is 'Which run a secret value is sealed for, where that is another: it came from there with a re-run. Null: this run.';
 comment on column orbit_private.context_entry.worker_id is 'Whose report it came with, who need not be told; null: a caller''s.';
 comment on column orbit_private.context_entry.updated_at is 'When it was last written.';
 comment on column orbit_private.context_entry.expires_at is 'When it may be deleted, once its run is over.';
@@ -267,13 +274,21 @@ $$;
 
 comment on function orbit_private.context_of is 'A run''s context of one kind as one document; null unless the caller may read the run.';
 
+-- Definer: as context_of.
+create function orbit_private.sealed_elsewhere(p_queue_no bigint)
+returns jsonb language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_array(e.kind, e.producer, e.name, e.sealed_for) order by e.kind, e.producer, e.name), '[]')
+    from orbit_private.context_entry e where e.queue_no = p_queue_no and e.sealed_for is not null and orbit_private.may_read_run(p_queue_no)
+$$;
+comment on function orbit_private.sealed_elsewhere is 'Entries of a run''s context that are sealed for another run: [[kind, producer, name, that run''s id], …]; none unless the caller may read the run.';
+
 create function orbit_private.test_order_of(p_version_id uuid)
 returns text[] language sql stable set search_path = '' as $$
   select array_agg(c.key order by t.n) from orbit.test_suite_versions v
     cross join unnest(v.test_case_ids) with ordinality t (id, n) join orbit.test_cases c on c.id = t.id where v.id = p_version_id
 $$;
 comment on function orbit_private.test_order_of is 'The keys of a suite version''s tests, in its order.';
-grant execute on function orbit_private.context_of, orbit_private.test_order_of to authenticated, service_role;
+grant execute on function orbit_private.context_of, orbit_private.sealed_elsewhere, orbit_private.test_order_of to authenticated, service_role;
 
 create view orbit.test_execution_context with (security_invoker = true) as
   select r.id as run_id, r.project_id,

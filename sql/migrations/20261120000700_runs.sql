@@ -151,7 +151,7 @@ declare
   v_keys text[] := case when jsonb_typeof(p_request #> '{selection,tests}') = 'array'
                      then array(select jsonb_array_elements_text(p_request #> '{selection,tests}')) end;
   v_tags jsonb := p_request #> '{selection,tags}';
-  v_rank float8; v_bad text; v_id uuid; v_made record; v_disabled bigint[]; v_group jsonb;
+  v_rank float8; v_bad text; v_id uuid; v_made record; v_disabled bigint[]; v_group jsonb; v_original orbit.test_runs;
   -- A folder of the worker's machine: whoever names one has the files there sent to wherever their tests say.
   v_base_dir text := case when orbit_private.caller_is_trusted() then p_request ->> 'base_dir' end;
 begin
@@ -177,7 +177,7 @@ begin
   select * into v_version from orbit.test_suite_versions v where v.suite_id = v_suite.id and v.number = v_suite.latest_version;
 
   select k into v_bad from jsonb_object_keys(p_request) k where k not in ('run_id', 'suite_id', 'suite', 'organization', 'project', 'environment', 'environment_id',
-    'variables', 'defaults', 'templates', 'secrets', 'credentials', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'order', 'group', 'private', 'idempotency_key', 'triggered_by', 'base_dir', 'batch_id') limit 1;
+    'variables', 'defaults', 'templates', 'secrets', 'credentials', 'selection', 'concurrency', 'fail_fast', 'timeout', 'priority', 'order', 'group', 'private', 'idempotency_key', 'triggered_by', 'rerun_of', 'with_context', 'base_dir', 'batch_id') limit 1;
   if found then
     perform orbit_private.refuse('OR001', format('unknown field %s', left(v_bad, 60)), '', 'See the comment of orbit.start_run.');
   end if;
@@ -232,6 +232,10 @@ begin
   end if;
   v_tags := nullif(nullif(v_tags, 'null'), '[]');
 
+  if p_request ->> 'rerun_of' is not null or p_request ->> 'with_context' is not null then
+    v_original := orbit_private.run_to_repeat(p_request, v_suite);
+  end if;
+
   -- The selection: tests named, tests that carry one tag of every group given; with all they need, and the clean-up that belongs to them.
   if v_keys is not null then
     select min(k) into v_unknown from unnest(v_keys) k
@@ -240,7 +244,9 @@ begin
       perform orbit_private.refuse('OR002', format('no test %s in suite %s', v_unknown, v_suite.key), '', 'Look at the names: orbit validate --list FILE.');
     end if;
   end if;
-  if v_keys is null and v_tags is null then
+  if coalesce((p_request ->> 'with_context')::boolean, false) then
+    v_chosen := orbit_private.tests_alone(v_version, v_keys, v_original);
+  elsif v_keys is null and v_tags is null then
     v_chosen := array(select generate_series(0, cardinality(v_version.test_case_ids) - 1));
   else
     v_chosen := orbit_private.chosen_tests(v_version.test_case_ids, v_suite.tags, v_keys, v_tags);
@@ -254,12 +260,14 @@ begin
   perform orbit_private.ensure_partitions(v_now);
   v_id := case when p_request ? 'run_id' then orbit_private.to_uuid(p_request ->> 'run_id', 'run_id') else gen_random_uuid() end;
   insert into orbit.test_runs (id, organization_id, project_id, suite_id, version_id, environment_id, priority, concurrency, fail_fast,
-                               selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, batch_id, affinity_group, created_by, created_at)
+                               selection, variables, defaults, templates, triggered_by, idempotency_key, base_dir, batch_id, affinity_group, secret_names, rerun_of, created_by, created_at)
     values (v_id, v_suite.organization_id, v_suite.project_id, v_suite.id, v_version.id, v_environment_id,
             coalesce((p_request ->> 'priority')::smallint, 0::smallint), (p_request ->> 'concurrency')::int,
             coalesce((p_request ->> 'fail_fast')::boolean, false), p_request -> 'selection', coalesce(nullif(p_request -> 'variables', 'null'), '{}'),
             array(select jsonb_array_elements_text(coalesce(nullif(p_request -> 'defaults', 'null'), '[]'))), coalesce(nullif(p_request -> 'templates', 'null'), '{}'),
             coalesce(p_request ->> 'triggered_by', 'sdk'), p_request ->> 'idempotency_key', v_base_dir, orbit_private.batch_of(p_request, v_suite.organization_id), v_group ->> 'key',
+            array(select s from jsonb_object_keys(coalesce(nullif(p_request -> 'secrets', 'null'), '{}')) s
+                  union select 'credentials.' || (c #>> '{}') from jsonb_path_query(p_request, 'lax $.credentials[*] ? (@.type() == "string")') c order by 1), v_original.id,
             (select auth.uid()), v_now)
     on conflict do nothing returning * into v_run;
   if v_run.id is null then
@@ -282,6 +290,9 @@ begin
   if p_request ->> 'secrets' is not null then
     insert into orbit_private.run_secret (queue_no, name, sealed, place)
       select v_run.queue_no, s.key, s.value, format('run:%s:%s', v_run.id, s.key) from jsonb_each_text(p_request -> 'secrets') s;
+  end if;
+  if v_original.id is not null then
+    perform orbit_private.take_over(v_run, v_original, coalesce((p_request ->> 'with_context')::boolean, false), v_chosen);
   end if;
   if p_request ?| array['credentials', 'secrets'] then  -- secrets must not be called as they are
     perform orbit_private.give_credentials(v_run, p_request -> 'credentials', v_now);
@@ -328,7 +339,7 @@ comment on function orbit_private.start_run is 'See orbit.start_run.';
 create function orbit.start_run(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.start_run(p_request) $$;
 comment on function orbit.start_run is
-  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), credentials?: [name of one''s own, …], selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), order?: impact (what failed lately and what is slow first) | suite, group?: its key, or {key, wait? (seconds for others to join), size? (jobs that suffice), spread?} (a worker that is set up for it takes its tests), private?, idempotency_key?, triggered_by?, base_dir? (kept from administrative roles alone: a folder of the worker''s machine), batch_id? (what it belongs to: see orbit.start_runs)}. Answers the run. OR001, OR002, OR003, OR004 a credential has expired, OR005 nothing selected.';
+  'Starts a run of a suite''s latest version and returns at once: {run_id? (chosen by the caller, who sealed the secrets for it), suite_id | suite, project?, environment? | environment_id?, variables?, defaults? (names among them that are the suite''s own: the database''s variables go before them), templates? (given, but referring to others), secrets? (sealed), credentials?: [name of one''s own, …], selection?: {tests?: [key], tags?: [[tag, …], …]}, concurrency?, fail_fast?, timeout? (seconds), priority? (-100..100), order?: impact (what failed lately and what is slow first) | suite, group?: its key, or {key, wait? (seconds for others to join), size? (jobs that suffice), spread?} (a worker that is set up for it takes its tests), private?, idempotency_key?, triggered_by?, rerun_of? (a run of the suite, whose secrets it takes over), with_context? (of that run, with what it captured and shared: see orbit.rerun), base_dir? (kept from administrative roles alone: a folder of the worker''s machine), batch_id? (what it belongs to: see orbit.start_runs)}. Answers the run. OR001, OR002, OR003, OR004 a credential has expired, OR005 nothing selected.';
 
 -- Reading ----------------------------------------------------------------------------------------------------------------
 
@@ -346,7 +357,7 @@ begin
         select r.finished_at, r.started_at from orbit.test_runs r
           where r.suite_id = t.suite_id and r.status in ('passed', 'failed') and r.selection is not distinct from t.selection
           order by r.created_at desc limit 5) o),
-    'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id, 'batch_id', t.batch_id)
+    'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id, 'batch_id', t.batch_id, 'rerun_of', t.rerun_of)
   from unnest(p_ids) with ordinality i (id, n)
     join orbit.test_runs t on t.id = i.id join orbit.test_suites s on s.id = t.suite_id join orbit.projects j on j.id = s.project_id
     left join orbit.environments e on e.id = t.environment_id
@@ -572,8 +583,10 @@ comment on function orbit.cancel_run is 'Cancels a run: {run_id, reason? (up to 
 -- Definer: the names only, and of runs that the caller may read.
 create function orbit_private.run_secret_names(p_queue_no bigint)
 returns jsonb language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(s.name order by s.name), '[]') from orbit_private.run_secret s
-    where s.queue_no = p_queue_no and orbit_private.may_read_run(p_queue_no)
+  select coalesce(jsonb_agg(n.name order by n.name), '[]') from (
+      select s.name from orbit_private.run_secret s where s.queue_no = p_queue_no
+      union select unnest(r.secret_names) from orbit.test_runs r where r.queue_no = p_queue_no) n
+    where orbit_private.may_read_run(p_queue_no)
 $$;
 comment on function orbit_private.run_secret_names is 'The names of a run''s secret variables, as an array; empty unless the caller may read the run.';
 grant execute on function orbit_private.run_secret_names to authenticated, service_role;
@@ -583,10 +596,11 @@ returns jsonb language sql stable set search_path = '' as $$
   select jsonb_build_object('run_id', r.id, 'shared_auth_tokens', orbit_private.context_of(r.queue_no, 'token'),
       'shared_variables', orbit_private.context_of(r.queue_no, 'variable') , 'captured_data', orbit_private.context_of(r.queue_no, 'captured'),
       'test_order', orbit_private.test_order_of(r.version_id), 'variables', r.variables, 'secrets', orbit_private.run_secret_names(r.queue_no),
+      'sealed_for', orbit_private.sealed_elsewhere(r.queue_no),
       'expires_at', coalesce(r.finished_at, clock_timestamp()) + interval '24 hours')
     from orbit_private.visible_run(p_request) r
 $$;
-comment on function orbit.get_context is 'The context of a run by {run_id}: shared_auth_tokens, shared_variables, captured_data by test, test_order, the run''s variables, and the names of its secrets; secret values are sealed.';
+comment on function orbit.get_context is 'The context of a run by {run_id}: shared_auth_tokens, shared_variables, captured_data by test, test_order, the run''s variables, the names of its secrets, and sealed_for: [[kind, producer, name, run], …] of what another run sealed; secret values are sealed.';
 
 -- Definer: it writes the context, after require().
 create function orbit_private.put_context(p_request jsonb)
@@ -614,7 +628,7 @@ begin
            coalesce((e ->> 'secret')::boolean, false), v_version
       from jsonb_array_elements(coalesce(p_request -> 'entries', '[]')) with ordinality x (e, n)
       order by e ->> 'kind', coalesce(e ->> 'producer', ''), e ->> 'name', n desc
-    on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret, version = excluded.version,
+    on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret, sealed_for = null, version = excluded.version,
       worker_id = null, updated_at = now(), expires_at = excluded.expires_at;
   get diagnostics v_count = row_count;
   -- The names: values are captured data of the system under test, or secrets.

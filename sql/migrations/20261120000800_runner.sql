@@ -145,7 +145,7 @@ begin
       'suite', s.name, 'project', p.slug, 'environment', e.name, 'document', v.document, 'variables', v_run.variables, 'defaults', to_jsonb(v_run.defaults),
       'templates', v_run.templates, 'secrets', coalesce(v_names, '[]'), 'uses', v_uses,
       'context_version', coalesce((select g.context_version from orbit_private.run_progress g where g.queue_no = p_queue_no), 0),
-      'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret))
+      'context', coalesce((select jsonb_agg(jsonb_build_array(c.kind, c.producer, c.name, c.value, c.secret, c.sealed_for))
                              from orbit_private.context_entry c where c.queue_no = p_queue_no), '[]'))
     from orbit.test_suites s join orbit.projects p on p.id = v_run.project_id join orbit.test_suite_versions v on v.id = v_run.version_id
       left join orbit.environments e on e.id = v_run.environment_id
@@ -530,7 +530,7 @@ begin
         select distinct on (n.kind, n.producer, n.capture ->> 'name') v_run, n.kind, n.producer, n.capture ->> 'name', coalesce(n.capture -> 'value', 'null'),
                coalesce((n.capture ->> 'secret')::boolean, false), v_progress.event_seq, v_worker
           from named n order by n.kind, n.producer, n.capture ->> 'name', n.position desc, n.n desc
-        on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret,
+        on conflict (queue_no, kind, producer, name) do update set value = excluded.value, secret = excluded.secret, sealed_for = null,
           version = excluded.version, worker_id = excluded.worker_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at;
       if found then
         update orbit_private.run_progress p set context_version = p.event_seq where p.queue_no = v_run returning p.* into v_progress;

@@ -67,18 +67,18 @@ returns int[] language plpgsql stable set search_path = '' set enable_seqscan = 
 -- aside what is slow); then by the time from its start to the end of the longest chain below it; then as in the suite. One walk
 -- from the tests that nothing waits for up to those that need nothing: linear in tests and dependencies.
 declare
-  v_tests uuid[] := p_version.test_case_ids; v_count int := cardinality(p_chosen); v_edges int; v_known int;
+  v_tests uuid[] := p_version.test_case_ids; v_count int := cardinality(p_chosen); v_edges int; v_sorted int[]; v_places int[];
   v_heat float8[]; v_path float8[]; v_dependents int[]; v_required int[]; v_first int[]; v_next int[]; v_left int[]; v_longest float8[];
   v_stack int[]; v_top int := 0; v_test int; v_edge int; v_above int;
 begin
   v_tests := array(select v_tests[p + 1] from unnest(p_chosen) p);
-  -- One of which nothing is known yet is taken to be as slow as the others.
-  select array_agg(t.heat order by t.n), array_agg(coalesce(t.duration_ms, t.usual) order by t.n), max(t.runs) into v_heat, v_path, v_known
-    from (select i.n, coalesce(round(k.failing * 10), 0) as heat, k.duration_ms, k.runs, avg(k.duration_ms) over () as usual
-            from unnest(v_tests) with ordinality i (id, n) left join orbit_private.test_pace k on k.test_case_id = i.id) t;
-  if v_known is null then
+  if not exists (select from orbit_private.test_pace k where k.test_case_id = any (v_tests)) then
     return null;
   end if;
+  -- One of which nothing is known yet is taken to be as slow as the others.
+  select array_agg(t.heat order by t.n), array_agg(coalesce(t.duration_ms, t.usual) order by t.n) into v_heat, v_path
+    from (select i.n, coalesce(round(k.failing * 10), 0) as heat, k.duration_ms, avg(k.duration_ms) over () as usual
+            from unnest(v_tests) with ordinality i (id, n) left join orbit_private.test_pace k on k.test_case_id = i.id) t;
   select array_agg(k.n::int), array_agg(r.n::int) into v_dependents, v_required
     from unnest(v_tests) with ordinality k (id, n) join orbit.test_dependencies d on d.dependent_test_id = k.id
     join unnest(v_tests) with ordinality r (id, n) on r.id = d.required_test_id;
@@ -106,10 +106,13 @@ begin
       end loop;
     end loop;
   end if;
-  return (
-    select array_agg(o.place order by o.n)
-      from (select t.n, (row_number() over (order by t.heat desc, t.path desc, t.n) - 1)::int as place
-              from unnest(v_heat, v_path) with ordinality t (heat, path, n)) o);
+  -- As one number: tenths of failing, then milliseconds.
+  v_sorted := array(select t.n::int from unnest(v_heat, v_path) with ordinality t (heat, path, n) order by t.heat * 1e12 + least(t.path, 1e12 - 1) desc, t.n);
+  v_places := v_sorted;
+  for i in 1 .. v_count loop
+    v_places[v_sorted[i]] := i - 1;
+  end loop;
+  return v_places;
 end $$;
 comment on function orbit_private.order_of_tests is 'For each of the positions chosen its place, from 0, in the order in which a run hands its tests out; null where nothing is known of them, which means the suite''s own order.';
 

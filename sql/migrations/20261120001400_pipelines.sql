@@ -378,7 +378,7 @@ begin
       end if;
       continue when v_failed and v_run.status = 'passed';
       execute 'select orbit_private.rerun($1)' into v_one  -- a later migration's
-        using jsonb_build_object('run_id', v_run.id, 'batch_id', v_batch) || case when v_failed then '{"only_failed": true}'::jsonb else '{}' end;
+        using jsonb_build_object('run_id', v_run.id, 'batch_id', v_batch, 'failed', v_failed);
       v_runs := v_runs || v_one;
     end loop;
   exception when others then

@@ -19,6 +19,7 @@ __all__ = [
     "concurrency",
     "environment",
     "in_project",
+    "order",
     "organization",
     "place_of_variable",
     "project",
@@ -50,6 +51,12 @@ test = click.option("--test", metavar="NAME", help="A test of that suite, by its
 is_global = click.option("--global", "is_global", is_flag=True, help="The organisation as a whole.")
 
 run_id = click.argument("run_id", metavar="RUN")
+order = click.option(
+    "--order",
+    type=click.Choice(["impact", "suite"]),
+    metavar="impact|suite",
+    help="impact: what failed lately and what is slow goes first, so unless told otherwise; suite: the suite's own.",
+)
 reports = click.option(
     "--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, html or json; may be repeated."
 )

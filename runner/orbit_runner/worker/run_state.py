@@ -259,10 +259,11 @@ class RunState:
         self._absorb(delta.entries)
         self.context_version = delta.version
 
-    def _absorb(self, entries: Iterable[tuple[str, str, str, Any, bool]]) -> None:
-        for kind, producer, name, value, secret in entries:
+    def _absorb(self, entries: Iterable[Sequence[Any]]) -> None:
+        """Each: kind, producer, name, value, whether it is sealed, and for which run, where that is another one."""
+        for kind, producer, name, value, secret, *sealed_for in entries:
             if secret:
-                clear = self._open(name, value, secret_place(self.run_id, name))
+                clear = self._open(name, value, secret_place(next(filter(None, sealed_for), self.run_id), name))
                 self.redactor.add(clear, name=name)
                 self._put(kind, producer, name, clear)
             else:

@@ -9,7 +9,7 @@ import click
 
 from orbit_runner.cli import options
 
-__all__ = ["resume", "run", "seconds", "validate", "worker"]
+__all__ = ["duration", "resume", "run", "seconds", "validate", "worker"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -32,6 +32,7 @@ _PATH = click.Path(path_type=Path)
 @options.concurrency
 @click.option("--fail-fast", is_flag=True, help="End at the first failure; clean-up still runs.")
 @click.option("--timeout", metavar="TIME", help="For the whole run: 90, 5m.")
+@options.order
 @options.reports
 @click.option("--quiet", "-q", is_flag=True, help="No line for tests that passed.")
 @options.organization
@@ -143,14 +144,21 @@ def worker(drain_timeout: str | None, **given: Any) -> int:
 def seconds(text: str | None, option: str = "--timeout") -> float | None:
     """Of an option that is a time: a number is seconds."""
     from orbit_context.errors import DefinitionError
+
+    given = duration(text, option)
+    if given is not None and given <= 0:
+        raise DefinitionError("it takes more than zero seconds", field=option, hint="write 90, 90s or 5m")
+    return given
+
+
+def duration(text: str | None, option: str) -> float | None:
+    """The same, also none at all."""
+    from orbit_context.errors import DefinitionError
     from orbit_context.suite.units import parse_duration
 
     if text is None:
         return None
     try:
-        given = parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
+        return parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
     except ValueError as error:
         raise DefinitionError(str(error), field=option) from None
-    if given <= 0:
-        raise DefinitionError("it takes more than zero seconds", field=option, hint="write 90, 90s or 5m")
-    return given

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orbit_runner.connection import DatabaseTarget
     from orbit_runner.worker.run_state import RunState
 
-__all__ = ["conclude", "execute"]
+__all__ = ["conclude", "execute", "show_progress"]
 
 
 async def execute(
@@ -61,7 +61,7 @@ async def execute(
     nudge = asyncio.Event()
     work = asyncio.create_task(worker.run())
     work.add_done_callback(lambda _: nudge.set())
-    shown = asyncio.create_task(_show(orbit, run, nudge, quiet=quiet))
+    shown = asyncio.create_task(show_progress(orbit, run, nudge, quiet=quiet))
     handlers = _cancel_on_interrupt(orbit, run, worker, work)
     try:
         await asyncio.wait({work, shown}, return_when=asyncio.FIRST_COMPLETED)
@@ -83,7 +83,8 @@ async def execute(
         await sandbox.close()
 
 
-async def _show(orbit: Orbit, run: Run, nudge: asyncio.Event, *, quiet: bool) -> None:
+async def show_progress(orbit: Orbit, run: Run, nudge: asyncio.Event | None, *, quiet: bool) -> None:
+    """How a run goes, to its end."""
     each = False if quiet else None
     with LiveView(sys.stderr, total=run.counts.total, expected_duration=run.expected_duration, each=each) as view:
         async for event in orbit.runs.watch(run.id, nudge=nudge):
@@ -124,10 +125,10 @@ async def conclude(
     run: Run,
     reports: Sequence[str],
     as_json: bool,
-    target: DatabaseTarget,
+    database: str | None,
     suite: LoadedSuite | None,
 ) -> Exit:
-    """Results, summary, reports, exit code."""
+    """Results, summary, reports, exit code. `database`: where its history is, as people are told."""
     run_id = run.id
     run = await patiently(lambda: orbit.runs.get(run_id))
     results = await patiently(lambda: orbit.runs.results(run_id, details=True))
@@ -135,7 +136,9 @@ async def conclude(
     written = [(spec.split("=", 1)[0], write_report(spec, run, results, places=places)) for spec in reports]
     from orbit_runner.report.summary import print_summary
 
-    artifacts = [(f"{kind} report", str(path)) for kind, path in written] + [("history", target.shown)]
+    artifacts = [(f"{kind} report", str(path)) for kind, path in written]
+    if database is not None:
+        artifacts.append(("history", database))
     print_summary(sys.stderr, run, results, places=places, artifacts=artifacts)
     if as_json:
         from orbit_runner.report.json import render

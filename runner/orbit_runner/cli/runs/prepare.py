@@ -43,6 +43,7 @@ class RunOptions:
     concurrency: int | None = None
     fail_fast: bool = False
     timeout: float | None = None
+    order: str | None = None
     reports: Sequence[str] = ()
     organization: str | None = None
     as_json: bool = False

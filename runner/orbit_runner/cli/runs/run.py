@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orbit_runner.cli.exits import Exit
     from orbit_runner.connection import DatabaseTarget
 
-__all__ = ["DEFAULT_CONCURRENCY", "resume", "run"]
+__all__ = ["DEFAULT_CONCURRENCY", "in_loop", "resume", "run"]
 
 DEFAULT_CONCURRENCY = 20
 
@@ -29,17 +29,18 @@ DEFAULT_CONCURRENCY = 20
 def run(options: RunOptions) -> Exit:
     """A suite file, from reading it to its exit code."""
     prepared = prepare(options)
-    return _in_loop(_run(prepared, find_database()))
+    return in_loop(_run(prepared, find_database()))
 
 
 def resume(run_id: str, *, concurrency: int | None, reports: Sequence[str], as_json: bool) -> Exit:
     """Takes up a run whose runner was lost."""
     for spec in reports:
         parse_report(spec)
-    return _in_loop(_resume(run_id, concurrency, reports, as_json, find_database()))
+    return in_loop(_resume(run_id, concurrency, reports, as_json, find_database()))
 
 
-def _in_loop(main: Any) -> Exit:
+def in_loop(main: Any) -> Exit:
+    """The command's own loop, which the tests of the run share."""
     import uvloop
 
     return uvloop.run(main)  # type: ignore[no-any-return]
@@ -83,6 +84,7 @@ async def _run(prepared: Prepared, target: DatabaseTarget) -> Exit:
             concurrency=concurrency,
             fail_fast=options.fail_fast or None,
             timeout=timeout,
+            order=options.order,
             private=True,
             triggered_by="cli",
             base_dir=str(suite.base_dir.resolve()),
@@ -118,7 +120,7 @@ async def _run(prepared: Prepared, target: DatabaseTarget) -> Exit:
             deadline=timeout,
             quiet=options.quiet,
         )
-        return await conclude(orbit, run, options.reports, options.as_json, target, suite)
+        return await conclude(orbit, run, options.reports, options.as_json, target.shown, suite)
 
 
 async def _resume(
@@ -129,7 +131,7 @@ async def _resume(
         if not run.is_final:
             slots = concurrency or DEFAULT_CONCURRENCY
             await execute(orbit, run, None, None, find_sealer(target), target, slots)
-        return await conclude(orbit, run, reports, as_json, target, None)
+        return await conclude(orbit, run, reports, as_json, target.shown, None)
 
 
 def _no_key(name: str) -> SecretKeyError:
