@@ -14,9 +14,9 @@ begin
   if p_slots is null or p_slots not between 1 and 10000 then
     perform orbit_private.refuse('OR001', format('a worker has 1 to 10000 slots, not %s', p_slots), '', 'A slot is a test at work: --slots 20.');
   end if;
-  select c into v_bad from unnest(p_capabilities) c where c is null or c !~ '^[a-z0-9][a-z0-9_.:-]{0,62}$' limit 1;
-  if found then
-    perform orbit_private.refuse('OR001', format('%s is no capability', coalesce(left(v_bad, 80), 'null')), '', 'A capability is a word like docker, android or browser:firefox: lower-case letters, digits and _.:-, up to 63.');
+  v_bad := case when cardinality(p_capabilities) > 0 then orbit_private.capabilities_problem(p_capabilities) end;
+  if v_bad is not null then
+    perform orbit_private.refuse('OR001', v_bad, '', 'A capability is a word like docker, android or browser:firefox: lower-case letters, digits and _.:-, up to 63.');
   end if;
 end $$;
 comment on function orbit_private.refuse_bad_worker is 'OR001 where a worker describes itself in a way that cannot be.';

@@ -71,7 +71,7 @@ returns text language sql immutable set search_path = '' as $$
   select case
     when coalesce(cardinality(p_capabilities), 0) = 0 then 'there is no capability'
     when cardinality(p_capabilities) > 50 then format('%s capabilities are more than 50', cardinality(p_capabilities))
-    else (select format('a capability is never %s', coalesce(left(to_jsonb(c)::text, 70), 'null'))
+    else (select format('%s is no capability', coalesce(left(to_jsonb(c)::text, 80), 'null'))
             from unnest(p_capabilities) with ordinality x (c, n)
             where c is null or c !~ '^[a-z0-9][a-z0-9._:-]{0,62}$' order by n limit 1) end
 $$;

@@ -82,7 +82,7 @@ class Worker:
         heartbeat: float = HEARTBEAT_SECONDS,
         lease: float = LEASE_SECONDS,
     ) -> None:
-        self.name = name or _default_name()
+        self.name = _default_name() if name is None else name
         self._is_named = name is not None
         self.id: int | None = None
         self._gateway = RunnerGateway(dsn)

@@ -92,7 +92,7 @@ def serve(options: ServeOptions) -> Exit:
             heartbeat=options.heartbeat,
             lease=options.lease,
         )
-        teller.drain, teller.name = worker.drain, worker.name
+        teller.worker = worker
         try:
             return await _until_told(worker, teller, options.drain_timeout)
         finally:
@@ -140,8 +140,7 @@ class _Teller(Watch):
 
     def __init__(self, options: ServeOptions, target: DatabaseTarget) -> None:
         super().__init__()
-        self.name = ""
-        self.drain: Callable[[], None] = lambda: None
+        self.worker: Worker
         self._options = options
         self._shown = target.shown
         self._runs: dict[int, tuple[RunState, Counter[str]]] = {}
@@ -154,7 +153,7 @@ class _Teller(Watch):
         if self._options.as_json:
             import orjson
 
-            line = {"at": datetime.now(UTC).isoformat(), "event": event, "worker": self.name, **fields}
+            line = {"at": datetime.now(UTC).isoformat(), "event": event, "worker": self.worker.name, **fields}
             sys.stdout.write(orjson.dumps(line).decode() + "\n")
             sys.stdout.flush()
         else:
@@ -164,7 +163,7 @@ class _Teller(Watch):
     def registered(self) -> None:
         slots, able = self._options.slots, sorted({"http", *self._options.capabilities})
         more = f", for tests that ask for {', '.join(able)}" if len(able) > 1 else ""
-        sentence = f"{self.name} serves {self._shown} with {slots} slots{more}"
+        sentence = f"{self.worker.name} serves {self._shown} with {slots} slots{more}"
         self.say("serving", sentence, database=self._shown, slots=slots, capabilities=able)
 
     def took(self, state: RunState) -> Counter[str]:
@@ -185,17 +184,17 @@ class _Teller(Watch):
     def ended(self, why: str = "") -> None:
         for queue_no in list(self._runs):
             self.left(queue_no)
-        self.say("ended", f"{self.name} ends{why}")
+        self.say("ended", f"{self.worker.name} ends{why}")
 
     def began(self) -> None:
         self._begun += 1
         if self._begun == self._options.max_tests:
             self.say("draining", f"{self._begun} tests have begun: taking nothing more")
-            self.drain()
+            self.worker.drain()
 
     def idle(self) -> None:
         if self._options.once:
-            self.drain()
+            self.worker.drain()
 
     def tell_away(self, error: DatabaseUnavailableError) -> None:
         self.say("database_away", f"{error} ({error.detail}); trying again", detail=error.detail)
