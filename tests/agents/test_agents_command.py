@@ -188,6 +188,33 @@ async def test_it_ends_after_so_many_tests(runner: OrbitCommand, bench: Bench, t
     assert (await bench.orbit.runs.get(run.id)).status == "running"
 
 
+async def test_a_group_is_set_up_once_by_a_command(
+    runner: OrbitCommand, bench: Bench, target: Target, tmp_path: Path
+) -> None:
+    tests = {f"t{number}": {"request": "/item/1"} for number in range(6)}
+    runs = [await bench.start(tests, base_url=target.url(""), group="v1") for _ in range(2)]
+    log = tmp_path / "set-up.log"
+    command = f'echo "$ORBIT_GROUP $ORBIT_GROUP_PROJECT ${{ORBIT_DATABASE_URL-}}${{ORBIT_SECRET_KEY-}}." >> {log}'
+    process = await runner.start("worker", "--group-setup", command, "--slots", "2")
+    for run in runs:
+        assert (await bench.finished(run)).status == "passed"
+    process.send_signal(signal.SIGTERM)
+    assert (await finished(process)).code == 0
+    assert log.read_text() == "v1 default .\n"  # and nothing of what is the worker's own
+
+
+async def test_a_group_that_cannot_be_set_up_ends_its_runs(runner: OrbitCommand, bench: Bench) -> None:
+    run = await bench.start({"a": {"request": "/item/1"}}, group="v2")
+    process = await runner.start("worker", "--group-setup", "echo no such build >&2; exit 7")
+    done = await bench.finished(run)
+    assert done.status == "cancelled"
+    assert "ended with 7" in str(done.reason)
+    process.send_signal(signal.SIGTERM)
+    ended = await finished(process)
+    assert "no such build" in ended.stderr
+    assert "could not be set up" in ended.stderr
+
+
 async def test_it_tells_of_an_outage_once(
     orbit: OrbitCommand, bench: Bench, line: DatabaseLine, target: Target, database: Database, fleet: Fleet
 ) -> None:

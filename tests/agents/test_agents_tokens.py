@@ -280,6 +280,21 @@ async def test_a_runners_account_gives_up_nobody_who_is_alive(place: Installatio
     assert told["lost_worker"] == "victim"
 
 
+async def test_every_function_that_a_worker_speaks_to_asks_for_its_key(place: Installation) -> None:
+    """By the catalog, so that one that is new has to be tried above."""
+    takes = "select proname from pg_proc where pronamespace = 'orbit_runner'::regnamespace and 'p_worker' = any (proargnames)"
+    tried = {
+        "advance", "drain_worker", "group_ready", "heartbeat", "held_jobs", "load_run", "open_secrets", "resolve_variables",
+        "retire_worker",
+    }  # fmt: skip
+    assert {row["proname"] for row in await place.owner.fetch(takes)} == tried
+    worker = await place.register(await place.token("acme"), "w")
+    number = await place.owner.fetchval("select id from orbit_private.worker where name = 'w'")
+    assert await place.runner.fetchval("select orbit_runner.group_ready($1, 0, true)", number) is False
+    assert await place.variables(Worker(place.runner, number), []) is None
+    assert (await worker.heartbeat())[0] is True
+
+
 async def test_people_and_tokens(place: Installation) -> None:
     """Admins of the organisation make and see its tokens; nobody else, and nobody for everybody."""
     tenants = Tenants(place.owner)
