@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from orbit_context.client.requests import given
 from orbit_context.errors import SecretKeyError
 from orbit_context.models.context import DependencyContext, TestExecutionContext
 from orbit_context.models.suites import Environment
@@ -105,12 +106,10 @@ class TestExecutionContextManager:
         return DependencyContext.model_validate(answer)
 
     async def get_environment_variables(
-        self, environment: str, *, project: str = "default", organization: str | None = None
+        self, environment: str, *, project: str | None = None, organization: str | None = None
     ) -> Environment:
         """The variables of an environment; secrets stay sealed. Raises NotFoundError."""
-        request = {"name": environment, "project": project}
-        if organization is not None:
-            request["organization"] = organization
+        request = given(name=environment, project=project, organization=organization)
         return Environment.model_validate(await self._gateway.call("get_environment", request))
 
     async def cleanup_expired_contexts(self) -> int:

@@ -34,7 +34,7 @@ class Runs:
         *,
         suite: str | None = None,
         suite_id: UUID | str | None = None,
-        project: str = "default",
+        project: str | None = None,
         organization: str | None = None,
         **options: Any,
     ) -> Run:

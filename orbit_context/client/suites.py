@@ -33,7 +33,6 @@ class Suites:
         """
         document = suite.document
         request: dict[str, Any] = {
-            "project": document.project,
             "key": suite_key(document),
             "name": document.suite,
             "description": document.description,
@@ -42,8 +41,7 @@ class Suites:
                 {"test": edge.dependent_key, "needs": edge.required_key, "kind": edge.kind} for edge in suite.edges
             ],
         }
-        if organization:
-            request["organization"] = organization
+        request |= given(project=document.project, organization=organization)
         if suite.fixtures:
             request["fixtures"] = [
                 {"name": use.name, "version": use.version, "rows": use.rows} for use in suite.fixtures

@@ -28,7 +28,8 @@ class Channel(Message):
     project_id: UUID
     name: str
     kind: Literal["slack", "email", "webhook"]
-    recipients: list[str] = []
+    recipients: list[str] | None = []
+    """None, as `url`, to those who may not write channels there."""
     url: str | None = None
     has_secret: bool = False
     events: list[str]

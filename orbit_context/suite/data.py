@@ -41,8 +41,8 @@ class FixtureRows:
     rows: list[dict[str, Any]] = field(repr=False)
 
 
-def named_fixtures(path: str | Path) -> tuple[str, list[str]]:
-    """The project that a suite file names, and the data sets, each once. What else the file says is not looked at.
+def named_fixtures(path: str | Path) -> tuple[str | None, list[str]]:
+    """The project that a suite file names, if any, and the data sets, each once. What else the file says is not looked at.
 
     Raises:
         DefinitionError: the file cannot be read.
@@ -51,11 +51,12 @@ def named_fixtures(path: str | Path) -> tuple[str, list[str]]:
 
     document = read_document(Path(path)).data
     if not isinstance(document, dict):
-        return "default", []
+        return None, []
     tests = document.get("tests")
     data = [test.get("data") for test in tests.values() if isinstance(test, dict)] if isinstance(tests, dict) else []
     names = [one["fixture"] for one in data if isinstance(one, dict) and isinstance(one.get("fixture"), str)]
-    return str(document.get("project") or "default"), list(dict.fromkeys(name for name in names if name))
+    project = document.get("project")
+    return str(project) if project else None, list(dict.fromkeys(name for name in names if name))
 
 
 def read_rows(data: Data, base_dir: Path, fixtures: Mapping[str, FixtureRows] | None = None) -> list[dict[str, Any]]:

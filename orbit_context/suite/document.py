@@ -233,7 +233,7 @@ class Suite(Part):
     suite: Annotated[str, Field(min_length=1, max_length=200)]
     id: Key | None = None
     description: Text | None = None
-    project: Annotated[str, Field(min_length=1, max_length=200)] = "default"
+    project: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     tags: Tags = []
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     timeout: Duration | None = None

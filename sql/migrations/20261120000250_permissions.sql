@@ -364,14 +364,26 @@ end $$;
 comment on function orbit_private.nothing_saved is 'Whether whoever runs the database asks, naming nothing, before anything was saved: then lists are empty. p_of_projects: before there is a project.';
 
 -- Definer: as organization_of.
+create function orbit_private.preferred_project(p_organization_id uuid)
+returns orbit.projects language plpgsql stable security definer set search_path = '' as $$
+declare v_project orbit.projects;
+begin
+  if not orbit_private.caller_is_trusted() then
+    select * into v_project from orbit.projects p where p.organization_id = p_organization_id and p.slug = orbit_private.preferred('project')
+      and p.id in (select orbit_private.my_project_ids());
+  end if;
+  return v_project;
+end $$;
+comment on function orbit_private.preferred_project is 'The project of an organisation that the caller prefers (orbit.set_preferences) and sees: what they mean who name none, to read and to write. Null where there is none, and for administrative roles.';
+
+-- Definer: as organization_of.
 create function orbit_private.project_of(p_request jsonb)
 returns orbit.projects language plpgsql stable security definer set search_path = '' as $$
 declare v_organization_id uuid := orbit_private.organization_of(p_request); v_project orbit.projects;
 begin
-  if p_request ->> 'project' is null and not orbit_private.caller_is_trusted() then
-    select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = orbit_private.preferred('project')
-      and p.id in (select orbit_private.my_project_ids());
-    if found then
+  if p_request ->> 'project' is null then
+    v_project := orbit_private.preferred_project(v_organization_id);
+    if v_project.id is not null then
       return v_project;
     end if;
   end if;

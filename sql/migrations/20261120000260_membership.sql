@@ -284,6 +284,7 @@ begin
   end if;
   if v_me.id is not null then
     insert into orbit.organization_members (organization_id, user_id, role) values (v_id, v_me.id, 'owner');
+    perform orbit_private.take_as_person(v_me.id, 'create_organization');
   end if;
   return orbit_private.organization_answer(v_id);
 exception when data_exception or check_violation or not_null_violation then

@@ -194,6 +194,9 @@ begin
     insert into orbit.organizations (slug, name) values (v_organization, initcap(v_organization)) on conflict (slug) do nothing;
   end if;
   v_organization_id := orbit_private.organization_of(p_request);
+  if p_request ->> 'project' is null then
+    v_name := coalesce((orbit_private.preferred_project(v_organization_id)).slug, v_name);
+  end if;
   select * into v_project from orbit.projects p where p.organization_id = v_organization_id and p.slug = orbit_private.slug(v_name);
   if not found or not orbit_private.sees('project', v_project.id) then  -- hidden, it is to the caller as if it were not there
     perform orbit_private.require('project.create', 'organization', v_organization_id);
@@ -204,7 +207,7 @@ begin
   perform orbit_private.require(p_action, 'project', v_project.id);
   return v_project;
 end $$;
-comment on function orbit_private.ensure_project is 'The project that a request names, made if need be; OR003 unless the caller may do this in it.';
+comment on function orbit_private.ensure_project is 'The project that a request names, as project_of finds it, made if need be; OR003 unless the caller may do this in it.';
 
 create function orbit_private.refuse_cycle(p_keys text[], p_dependents int[], p_required int[])
 returns void language plpgsql set search_path = '' as $$

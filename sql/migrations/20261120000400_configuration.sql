@@ -368,10 +368,13 @@ begin
   elsif p_scope is not null or p_request ->> 'project' is not null or p_request ->> 'environment' is not null or p_request ->> 'suite' is not null then
     v_project := orbit_private.project_of(p_request);
   else
-    -- Nothing named: the project `default` where there is one, else what the organisation has.
+    -- Nothing named: the project that is preferred, or `default`, where there is one, else what the organisation has.
     v.organization_id := orbit_private.organization_of(p_request);
-    select * into v_project from orbit.projects p where p.organization_id = v.organization_id and p.slug = 'default'
-      and (orbit_private.caller_is_trusted() or p.id in (select orbit_private.my_project_ids()));
+    v_project := orbit_private.preferred_project(v.organization_id);
+    if v_project.id is null then
+      select * into v_project from orbit.projects p where p.organization_id = v.organization_id and p.slug = 'default'
+        and (orbit_private.caller_is_trusted() or p.id in (select orbit_private.my_project_ids()));
+    end if;
   end if;
   if v_project.id is not null then
     v.organization_id := v_project.organization_id;

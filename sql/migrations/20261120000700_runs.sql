@@ -222,6 +222,7 @@ begin
   end if;
 
   p_request := orbit_private.with_settings(p_request, v_suite.organization_id, v_suite.project_id, v_environment_id);
+  v_group := orbit_private.group_settings(v_suite.organization_id, v_suite.project_id) || v_group;
 
   if p_request -> 'selection' is not null and (
        jsonb_typeof(p_request -> 'selection') not in ('object', 'null') or jsonb_typeof(p_request #> '{selection,tests}') not in ('array', 'null')

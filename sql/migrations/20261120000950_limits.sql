@@ -1,6 +1,6 @@
 -- Limits: how much of what an organisation may do in a time, and use at all. None is set until somebody sets it.
 --
---   rates    start_run, save_suite, invite, read_secret, token    look() without a lock, take() at the end: OR006, with when to ask again
+--   rates    start_run, save_suite, invite, read_secret, token, create_organization    look() without a lock, take() at the end: OR006, with when to ask again
 --   quotas   concurrent_runs, stored_results, stored_bytes        within_quota() at the end: OR007, with what is used and allowed
 --
 -- A rate is kept as one moment in one row (GCRA): when the bucket would be full again. In any stretch of time never more is taken
@@ -21,10 +21,11 @@ insert into orbit.limits (name, kind, description) values
   ('save_suite', 'rate', 'Suites saved; saving what is there already is free.'),
   ('invite', 'rate', 'People invited.'),
   ('read_secret', 'rate', 'Secrets looked at.'),
+  ('create_organization', 'rate', 'Organisations made by one person; each has a bucket of their own. Set for all alone.'),
   ('token', 'rate', 'Calls with one trigger token or API key; each has a bucket of its own.'),
   ('concurrent_runs', 'quota', 'Runs that are not finished.'),
   ('stored_results', 'quota', 'Results kept, in all projects.'),
-  ('stored_bytes', 'quota', 'Bytes of suites and data sets kept, all versions.');
+  ('stored_bytes', 'quota', 'Bytes of suites, all versions, and of data sets kept.');
 
 create table orbit.organization_limits (
   id bigint generated always as identity primary key,
@@ -58,6 +59,18 @@ comment on table orbit_private.limit_bucket is 'What was taken of each rate. The
 comment on column orbit_private.limit_bucket.organization_id is 'Whose.';
 comment on column orbit_private.limit_bucket.bucket is 'The limit''s name; of a token, token:<id>.';
 comment on column orbit_private.limit_bucket.full_at is 'When it is full again if nobody takes anything, in seconds since 1970.';
+
+create table orbit_private.person_bucket (
+  user_id uuid not null references orbit.users (id) on delete cascade,
+  bucket text not null,
+  full_at double precision not null default 0,
+  primary key (user_id, bucket)
+) with (fillfactor = 50);
+alter table orbit_private.person_bucket enable row level security;
+comment on table orbit_private.person_bucket is 'What somebody took of a rate that is of no organisation.';
+comment on column orbit_private.person_bucket.user_id is 'Who.';
+comment on column orbit_private.person_bucket.bucket is 'The limit''s name.';
+comment on column orbit_private.person_bucket.full_at is 'When it is full again if they take nothing, in seconds since 1970.';
 
 create table orbit_private.stored_usage (
   organization_id uuid primary key references orbit.organizations (id) on delete cascade,
@@ -154,6 +167,21 @@ begin
 end $$;
 comment on function orbit_private.take is 'Takes from a bucket: the name of a rate, or token:<id>. OR006 where it does not hold as many, with the seconds to wait; nothing where no limit is set.';
 
+create function orbit_private.take_as_person(p_user_id uuid, p_bucket text, p_now timestamptz default clock_timestamp())
+returns void language plpgsql set search_path = '' as $$
+-- As take(): to be called last.
+declare v_limit orbit.organization_limits := orbit_private.limit_for(null, p_bucket); v_full_at double precision;
+begin
+  if p_user_id is null or v_limit.amount is null or v_limit.per is null then
+    return;
+  end if;
+  insert into orbit_private.person_bucket as b (user_id, bucket) values (p_user_id, p_bucket)
+    on conflict (user_id, bucket) do update set bucket = b.bucket returning b.full_at into v_full_at;
+  v_full_at := orbit_private.bucket_after(v_limit, p_bucket, v_full_at, 1, p_now);
+  update orbit_private.person_bucket b set full_at = v_full_at where b.user_id = p_user_id and b.bucket = p_bucket;
+end $$;
+comment on function orbit_private.take_as_person is 'Takes from somebody''s own bucket of a rate that is set for all. OR006 where it is empty; nothing where no limit is set, or nobody is signed in.';
+
 -- Quotas -----------------------------------------------------------------------------------------------------------------------
 
 create function orbit_private.used_of(p_organization_id uuid, p_name text)
@@ -165,7 +193,10 @@ begin
     when 'stored_results' then (
       select count(*) from orbit.projects p join orbit.test_results r on r.project_id = p.id where p.organization_id = p_organization_id)
     when 'stored_bytes' then (
-      select coalesce(sum(pg_column_size(v.document)), 0) from orbit.projects p join orbit.test_suite_versions v on v.project_id = p.id
+      select coalesce(sum(k.bytes), 0) from orbit.projects p cross join lateral (
+          select pg_column_size(v.document) from orbit.test_suite_versions v where v.project_id = p.id
+          union all
+          select pg_column_size(f.rows) from orbit.test_data_fixtures f where f.project_id = p.id) k (bytes)
         where p.organization_id = p_organization_id)
   end;
 end $$;
@@ -280,7 +311,7 @@ begin
                   else greatest(0, ceil((coalesce(b.full_at, 0) - extract(epoch from p_now)) * (l.l).amount / (l.l).per - 1e-6))::bigint end) order by n.kind desc, n.name)
       from orbit.limits n cross join lateral (select orbit_private.limit_for(v_id, n.name) as l offset 0) l
         left join orbit_private.limit_bucket b on b.organization_id = v_id and b.bucket = n.name
-      where n.name <> 'token'));
+      where n.name not in ('token', 'create_organization')));
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
@@ -310,6 +341,9 @@ begin
     if not found then
       perform orbit_private.refuse('OR001', format('there is no limit %s', left(v_name, 60)),
         format('there are: %s', (select string_agg(n.name, ', ' order by n.name) from orbit.limits n)));
+    end if;
+    if v_name = 'create_organization' and v_id is not null then
+      perform orbit_private.refuse('OR001', 'create_organization is set for all, not for one organisation', '', 'Say all: true; orbit limits set --all.');
     end if;
     if v_value = 'null' then
       delete from orbit.organization_limits l where l.organization_id is not distinct from v_id and l.name = v_name;

@@ -541,6 +541,9 @@ begin
       tags = case when p_request ? 'tags' then excluded.tags else f.tags end, columns = excluded.columns, rows = excluded.rows,
       version = f.version + (f.digest <> excluded.digest)::int, digest = excluded.digest, updated_at = now()
     returning * into v_new;
+  if v_old.version is distinct from v_new.version then
+    perform orbit_private.within_quota(v_project.organization_id, 'stored_bytes', pg_column_size(v_new.rows));
+  end if;
   return jsonb_build_object('fixture_id', v_new.id, 'name', v_new.name, 'version', v_new.version, 'row_count', v_new.row_count, 'bytes', v_new.bytes,
     'columns', v_new.columns, 'changed', v_old.version is distinct from v_new.version);
 exception when data_exception or check_violation or not_null_violation then

@@ -170,7 +170,10 @@ comment on column orbit.workers.seen_at is 'When it was last heard of; after som
 alter table orbit.notification_channels enable row level security;
 alter table orbit.notification_outbox enable row level security;
 alter table orbit.trigger_tokens enable row level security;
-grant select on orbit.notification_channels, orbit.notification_outbox, orbit.workers to authenticated;
+grant select on orbit.notification_outbox, orbit.workers to authenticated;
+-- Where messages go (url, recipients) is told by orbit.list_channels to those alone who may say it.
+grant select (id, organization_id, project_id, name, kind, secret_id, events, only_failures, enabled, created_by, created_at, updated_at)
+  on orbit.notification_channels to authenticated;
 grant select (id, organization_id, project_id, name, prefix, created_by, created_at, expires_at, last_used_at, revoked_at, revoked_by) on orbit.trigger_tokens to authenticated;
 grant all on orbit.notification_channels, orbit.notification_outbox, orbit.trigger_tokens to service_role;
 grant select on orbit.workers to service_role;
@@ -244,18 +247,28 @@ create function orbit.save_channel(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.save_channel(p_request) $$;
 comment on function orbit.save_channel is 'Makes the channel of that name, or puts this in its place: {organization?, project?, name, kind: slack | email | webhook, recipients? (e-mail), url? (webhook), secret? (Slack''s address, or the key that signs a webhook; sealed for channel:<project>:<name>, or in clear where the database has a key; not mentioned, it stays), secret_key?, events? = [run_completed], only_failures? = true, enabled? = true}. Answers the channel with has_secret. OR001, OR003 without channel.write, OR008 no key.';
 
-create function orbit.list_channels(p_request jsonb)
-returns jsonb language plpgsql stable set search_path = '' as $$
-declare v_scope uuid[] := orbit_private.scope_of(p_request); v_rows jsonb;
+-- Definer: where messages go is told to those alone who may say it; whose channels are listed is asked first.
+create function orbit_private.list_channels(p_request jsonb)
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
+declare v_scope uuid[]; v_rows jsonb; v_trusted boolean := orbit_private.caller_is_trusted(); v_mine uuid[]; v_written uuid[];
 begin
   perform orbit_private.refuse_unknown(p_request, array['organization', 'project', 'limit']);
-  select coalesce(jsonb_agg(orbit_private.channel_of(c) order by c.name, c.id), '[]') into v_rows from (
-    select n.* from orbit.notification_channels n where v_scope is null or n.project_id = any (v_scope) order by n.name, n.id limit orbit_private.limit_of(p_request)) c;
+  v_scope := orbit_private.scope_of(p_request);
+  v_mine := array(select orbit_private.my_project_ids());
+  v_written := array(select orbit_private.my_project_ids('channel.write'));
+  select coalesce(jsonb_agg(orbit_private.channel_of(c)
+           || case when v_trusted or c.project_id = any (v_written) then '{}' else '{"recipients": null, "url": null}'::jsonb end order by c.name, c.id), '[]') into v_rows from (
+    select n.* from orbit.notification_channels n where (v_scope is null or n.project_id = any (v_scope)) and (v_trusted or n.project_id = any (v_mine))
+      order by n.name, n.id limit orbit_private.limit_of(p_request)) c;
   return v_rows;
 exception when data_exception then
   perform orbit_private.malformed(sqlstate, sqlerrm);
 end $$;
-comment on function orbit.list_channels is 'Channels by name: {organization?, project?, limit? = 50, at most 1000} → [{id, project_id, name, kind, recipients, url, has_secret, events, only_failures, enabled}].';
+comment on function orbit_private.list_channels is 'See orbit.list_channels.';
+
+create function orbit.list_channels(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$ select orbit_private.list_channels(p_request) $$;
+comment on function orbit.list_channels is 'Channels by name: {organization?, project?, limit? = 50, at most 1000} → [{id, project_id, name, kind, recipients, url, has_secret, events, only_failures, enabled}]; recipients and url are null to those who may not write channels there (channel.write).';
 
 -- Definer: as save_channel.
 create function orbit_private.delete_channel(p_request jsonb)
@@ -386,8 +399,7 @@ begin
 end $$;
 comment on function orbit.list_workers is 'Workers that are alive: {} → [{id, name, version, capabilities, slots, running, started_at, seen_at}]. Workers are shared: name and version are null unless the worker has a test of yours, and running counts yours.';
 
-grant execute on function orbit_private.channel_of to authenticated, service_role;
-grant execute on function orbit_private.save_channel, orbit_private.delete_channel,
+grant execute on function orbit_private.save_channel, orbit_private.list_channels, orbit_private.delete_channel,
   orbit_private.create_trigger_token, orbit_private.revoke_trigger_token to authenticated, service_role;
 grant execute on function orbit.save_channel, orbit.list_channels, orbit.delete_channel,
   orbit.create_trigger_token, orbit.list_trigger_tokens, orbit.revoke_trigger_token, orbit.list_workers to authenticated, service_role;

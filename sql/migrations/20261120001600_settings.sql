@@ -137,6 +137,15 @@ begin
 end $$;
 comment on function orbit_private.with_settings is 'A request to start a run, with what was set where it is silent.';
 
+create function orbit_private.group_settings(p_organization_id uuid, p_project_id uuid)
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(split_part(s.name, '.', 2), s.value), '{}')
+      from orbit_private.settings_at(p_organization_id, p_project_id, null) s where s.place = 1 and s.name like 'group.%');
+end $$;
+comment on function orbit_private.group_settings is 'What was set of group.*, as fields of a start''s group: {wait?, size?, spread?}.';
+
 -- What may be set ------------------------------------------------------------------------------------------------------------------
 
 create function orbit_private.setting_range(p_definition orbit.setting_definitions)

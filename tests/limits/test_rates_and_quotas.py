@@ -375,3 +375,59 @@ async def test_setting_a_limit_is_in_the_audit_log(connection: asyncpg.Connectio
         ("limit.update", "5", "6", "concurrent_runs"),
         ("limit.delete", "6", None, "concurrent_runs"),
     ]
+
+
+# A rate of people --------------------------------------------------------------------------------------------------------
+
+
+async def test_organisations_are_made_by_one_person_no_faster_than_allowed(connection: asyncpg.Connection[Any]) -> None:
+    tenants = await Tenants.on(connection)
+    for person in ("ada", "eve"):
+        await tenants.person(person)
+    for number in range(3):  # nothing is limited until somebody says so
+        await tenants.call_as("ada", "create_organization", {"name": f"Free {number}"})
+    rate = {"create_organization": {"amount": 2, "per": 3600}}
+    await tenants.call("set_limits", {"all": True, "limits": rate})
+    for number in range(2):
+        await tenants.call_as("ada", "create_organization", {"name": f"Ada {number}"})
+    with pytest.raises(asyncpg.PostgresError) as refusal:
+        await tenants.call_as("ada", "create_organization", {"name": "Ada 3"})
+    told = from_database(
+        refusal.value.sqlstate or "", refusal.value.message or "", refusal.value.detail, refusal.value.hint
+    )
+    assert isinstance(told, TooManyRequestsError)
+    assert told.retry_after is not None
+    assert 1700 < told.retry_after <= 1800
+    assert await connection.fetchval("select count(*) from orbit.organizations where name like 'Ada%'") == 2
+    await tenants.call_as("eve", "create_organization", {"name": "Eve"})  # a bucket of her own
+    for number in range(4):  # whoever runs the database is not limited
+        await tenants.call("create_organization", {"name": f"Service {number}"})
+
+
+async def test_the_rate_of_people_is_set_for_all_alone(connection: asyncpg.Connection[Any], acme: UUID) -> None:
+    with pytest.raises(asyncpg.PostgresError) as refusal:
+        await set_limits(connection, create_organization={"amount": 2, "per": 3600})
+    assert refusal.value.sqlstate == "OR001"
+    usage = await (await Tenants.on(connection)).call("get_usage", {"organization": "acme"})
+    assert "create_organization" not in {one["name"] for one in usage["usage"]}
+
+
+async def test_stored_bytes_are_those_of_suites_and_data_sets(connection: asyncpg.Connection[Any], acme: UUID) -> None:
+    tenants = await Tenants.on(connection)
+
+    async def used() -> int:
+        answer = await tenants.call("get_usage", {"organization": "acme"})
+        return int(next(one["used"] for one in answer["usage"] if one["name"] == "stored_bytes"))
+
+    before = await used()
+    rows = [{"text": random.Random(number).randbytes(50).hex()} for number in range(200)]
+    fixture = {"organization": "acme", "name": "texts", "rows": rows}
+    await tenants.call("save_fixture", fixture)
+    assert await used() > before + 10_000
+    await set_limits(connection, stored_bytes=before + 10_000)
+    with pytest.raises(asyncpg.PostgresError) as refusal:
+        await tenants.call("save_fixture", fixture | {"name": "more"})
+    assert refusal.value.sqlstate == "OR007"
+    assert (await tenants.call("save_fixture", fixture))["changed"] is False  # what is there already is free
+    await tenants.call("delete_fixture", {"organization": "acme", "name": "texts"})
+    assert await used() == before

@@ -38,7 +38,7 @@ async def fetch_names(
 
     data = read_document(file).data
     data = data if isinstance(data, dict) else {}
-    project = str(data.get("project") or "default")
+    project = str(data["project"]) if data.get("project") else None
     key = suite_key(Suite.model_construct(suite=str(data.get("suite") or ""), id=data.get("id"), tests={}))
     gateway = PostgresGateway(target.dsn)
     async with Orbit(gateway) as orbit:

@@ -69,7 +69,7 @@ async def _run(prepared: Prepared, target: DatabaseTarget) -> Exit:
                 prepared.environment, project=suite.document.project, organization=options.organization
             )
         timeout = options.timeout or suite.document.timeout
-        concurrency = options.concurrency or suite.document.concurrency or DEFAULT_CONCURRENCY
+        concurrency = options.concurrency or suite.document.concurrency
         run = await orbit.runs.start(
             run_id=run_id,
             suite_id=saved.suite_id,
@@ -116,7 +116,7 @@ async def _run(prepared: Prepared, target: DatabaseTarget) -> Exit:
             prepared.compiled,
             sealer,
             target,
-            min(concurrency, run.counts.total),
+            min(concurrency or DEFAULT_CONCURRENCY, run.counts.total),
             deadline=timeout,
             quiet=options.quiet,
         )
