@@ -1,8 +1,10 @@
 -- What a runner calls. All SECURITY DEFINER: the role orbit_runner has no table privilege at all, only EXECUTE on these.
 --
--- Whoever may log in as orbit_runner is trusted with what runs: a worker may load any run, and speak for any worker, whose ids are no
--- secrets; it is given secrets for what it holds, and can hold whatever is ready. What it cannot do is to read or write anything else,
--- to set the clock, or to give up workers that are alive. p_lease protects from a worker that fell behind, not from one that lies.
+-- Whoever may log in as orbit_runner is trusted with what runs. While there are no worker tokens, a worker may load any run, and speak for
+-- any worker, whose ids are no secrets; it is given secrets for what it holds, and can hold whatever is ready. Once there are, a worker
+-- speaks by a key that it alone was told, and one with a token claims, loads and opens what is its organisation's: see 1700_agents.
+-- What no worker can do is to read or write anything else, to set the clock, or to give up workers that are alive. p_lease protects from
+-- a worker that fell behind, not from one that lies.
 
 create function orbit_private.refuse_bad_worker(p_name text, p_slots int, p_capabilities text[])
 returns void language plpgsql stable set search_path = '' as $$
