@@ -20,6 +20,11 @@ __all__ = ["cancel", "logs", "show"]
 @options.as_json
 def show(run_id: str, **given: Any) -> int:
     """Show a run: its verdict, failures, and where it stands. Without RUN, the newest runs."""
+    project, organization = given.pop("project"), given.pop("organization")
+    if not run_id and given["template"] is None:
+        from orbit_runner.cli.jobs.listing import list_runs
+
+        return list_runs(project=project, organization=organization, as_json=given["as_json"])
     from orbit_runner.cli.runs.inspect import show as show_run
 
     return show_run(run_id, **given)

@@ -25,17 +25,11 @@ def show(
     *,
     reports: Sequence[str],
     template: str | None,
-    project: str | None,
-    organization: str | None,
     as_json: bool,
 ) -> Exit:
     """With a run: exit code as of `orbit run`; one that goes on is no success."""
     if template is not None and (as_json or not run_id):
         raise DefinitionError("a template shows a run, and instead of --json", field="--template")
-    if not run_id:
-        from orbit_runner.cli.jobs.listing import list_runs
-
-        return list_runs(project=project, organization=organization, as_json=as_json)
 
     async def ask(orbit: Orbit) -> Exit:
         from orbit_runner.report.write import write_report
