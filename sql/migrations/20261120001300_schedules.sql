@@ -632,13 +632,18 @@ returns boolean language plpgsql set search_path = '' as $$
 -- Decides what is due of one schedule, whose row the caller has locked, and starts at most one run. What a start refuses is written to
 -- the slot, or, where it may pass, tried again: at the latest at the next slot, and for a day at most.
 declare
-  v_due timestamptz[] := orbit_private.slots_between(p.kind, p.cron, p.every, p.at, p.time_zone, p.anchor_at, p.next_run_at, p_now, 1001);
-  v_until timestamptz; v_count int; v_place int; v_slot timestamptz; v_next timestamptz; v_answer jsonb; v_state text; v_error text; v_detail text; v_wait float8;
+  v_next timestamptz := orbit_private.next_slot(p.kind, p.cron, p.every, p.at, p.time_zone, p.anchor_at, p.next_run_at);
+  v_due timestamptz[]; v_until timestamptz; v_count int; v_place int; v_slot timestamptz; v_answer jsonb; v_state text; v_error text; v_detail text; v_wait float8;
 begin
-  if cardinality(v_due) = 1001 then
-    v_until := v_due[1]; v_due := v_due[2:];
-  elsif cardinality(v_due) = 0 then
-    v_due := array[p.next_run_at];  -- the rules of the place's clock were changed after this was announced
+  -- Nearly always one is due. It is taken as it was announced, even if the rules of the place's clock were changed since.
+  v_due := array[p.next_run_at];
+  if v_next <= p_now then
+    v_due := v_due || orbit_private.slots_between(p.kind, p.cron, p.every, p.at, p.time_zone, p.anchor_at, v_next, p_now, 1001);
+    if cardinality(v_due) > 1001 then
+      v_until := v_due[cardinality(v_due) - 1000]; v_due := v_due[cardinality(v_due) - 999:];
+    elsif cardinality(v_due) = 1001 then
+      v_until := v_due[1]; v_due := v_due[2:];
+    end if;
   end if;
   v_count := cardinality(v_due);
   v_place := case p.missed when 'all' then greatest(v_count - 99, 1) when 'once' then v_count
@@ -655,7 +660,9 @@ begin
             union all select p.next_run_at, nullif(v_until, p.next_run_at), p.retries > 0 and v_until = p.next_run_at where v_until is not null) m
     on conflict (schedule_id, slot_at) do nothing;
   v_slot := v_due[v_place];
-  v_next := orbit_private.next_slot(p.kind, p.cron, p.every, p.at, p.time_zone, p.anchor_at, coalesce(v_slot, v_due[v_count]));
+  if v_count > 1 then
+    v_next := orbit_private.next_slot(p.kind, p.cron, p.every, p.at, p.time_zone, p.anchor_at, coalesce(v_slot, v_due[v_count]));
+  end if;
   if v_slot is null or exists (select from orbit.schedule_slots s where s.schedule_id = p.id and s.slot_at = v_slot) then
     -- Nothing to start, or decided already.
     update orbit.schedules c set next_run_at = v_next, retry_at = null, retries = 0 where c.id = p.id;
