@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from support.bench import until
 from support.drills import LONG, counted, settled, some_tests, tell
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from support.target import Target
 
 
-@pytest.mark.timeout(300 if LONG else 100)
+@pytest.mark.timeout(300 if LONG else 120)
 @pytest.mark.parametrize("how", ["frozen", "cut off"])
 async def test_what_a_worker_reports_when_it_comes_back_is_ignored(
     bench: Bench, fleet: Fleet, target: Target, line: DatabaseLine, how: str
@@ -31,7 +32,8 @@ async def test_what_a_worker_reports_when_it_comes_back_is_ignored(
             before = len(target.requests)
             run = await bench.start(some_tests(count, 0.8), base_url=target.url(""))
             # Every slot is busy: nobody asks for work, and the next that each of them says is a report.
-            await target.until(lambda before=before: len(target.requests) >= before + slots * (1 + len(heirs)))  # type: ignore[misc]
+            busy = before + slots * (1 + len(heirs))
+            await until(lambda busy=busy: len(target.requests) >= busy, within=60)  # type: ignore[misc]
             if how == "frozen":
                 fleet.freeze("sleeper")
             else:

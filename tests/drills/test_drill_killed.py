@@ -30,7 +30,7 @@ async def test_half_of_the_fleet_is_killed(bench: Bench, fleet: Fleet, target: T
     await fleet.start_many(*names, slots=slots, lease=lease)
     began = time.monotonic()
     run = await bench.start(some_tests(count, seconds), base_url=target.url(""))
-    await target.until(lambda: len(target.requests) > count / 4)
+    await until(lambda: len(target.requests) > count / 4, within=60)
     fleet.kill("one", "two")
     async with bench.database.connect() as connection:
         killed_at = await connection.fetchval("select clock_timestamp()")

@@ -39,7 +39,7 @@ def some_tests(count: int, seconds: float, **more: Any) -> dict[str, Any]:
 
 async def counted(connection: asyncpg.Connection[Any], query: str, number: int, *arguments: Any) -> None:
     """Waits until the query counts so many."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await connection.fetchval(query, *arguments) != number:  # noqa: ASYNC110 (another process changes it)
             await asyncio.sleep(0.02)
 
