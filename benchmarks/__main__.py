@@ -22,6 +22,7 @@ BENCHMARKS = {
     "variables": "resolving variables: by how many are visible, beside how many of others",
     "starts": "what the audit log and limits cost a start",
     "recovery": "how long the tests of a killed worker wait for another",
+    "groups": "affinity groups: installs saved, balance, priority",
     "peers": "the same suite of 300 tests in Orbit and in other tools, side by side",
 }
 

@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from orbit_context.client.requests import given
 from orbit_context.errors import SecretKeyError
+from orbit_context.gateway.requests import given
 from orbit_context.models.context import DependencyContext, TestExecutionContext
 from orbit_context.models.suites import Environment
 

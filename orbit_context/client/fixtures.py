@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orbit_context.client.requests import given
+from orbit_context.gateway.requests import given
 from orbit_context.models.library import DeletedFixture, Fixture, FixturePage, FixtureUsage, SavedFixture
 from orbit_context.suite.data import FixtureRows, named_fixtures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orbit_context.client.requests import given
+from orbit_context.gateway.requests import given
 from orbit_context.models.permissions import Access, Explanation, Grant
 
 if TYPE_CHECKING:

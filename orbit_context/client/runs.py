@@ -6,8 +6,8 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
-from orbit_context.client.requests import given
 from orbit_context.gateway.patience import PATIENCE_SECONDS, patiently
+from orbit_context.gateway.requests import given
 from orbit_context.models.runs import Result, Run, RunEvent
 
 if TYPE_CHECKING:

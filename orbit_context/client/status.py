@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orbit_context.client.requests import given
+from orbit_context.gateway.requests import given
 from orbit_context.models.operations import DeadLetter
 from orbit_context.models.status import (
     DroppedLetters,
+    Group,
     Health,
     QueueStatus,
     ReplayedLetters,
@@ -42,6 +43,11 @@ class Queue:
         """Why the tests of a run wait; of the first `limit`, each."""
         answer = await self._gateway.call("explain_waiting", {"run_id": str(run_id), "limit": limit})
         return Waiting.model_validate(answer)
+
+    async def groups(self, *, project: str | None = None, organization: str | None = None) -> list[Group]:
+        """Affinity groups that runs ask for, or did in the last ten minutes."""
+        rows = await self._gateway.call("list_groups", given(project=project, organization=organization))
+        return [Group.model_validate(row) for row in rows]
 
     async def transitions(self, run_id: UUID | str) -> list[Transition]:
         """Who changed the run's status, when and why; the first first."""

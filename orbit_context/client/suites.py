@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orbit_context.client.requests import given
+from orbit_context.gateway.requests import given
 from orbit_context.models.library import Endpoint, SuiteSummary, TestSummary
 from orbit_context.models.suites import SavedSuite
 from orbit_context.suite.stored import document_to_json, suite_key

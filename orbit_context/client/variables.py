@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orbit_context.client.requests import given
 from orbit_context.errors import SecretKeyError
+from orbit_context.gateway.requests import given
 from orbit_context.models.variables import ResolvedVariables, SavedVariables, VariableDefinition
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ FUNCTIONS = (
     "list_environments", "delete_environment", "set_variables", "list_variables", "resolve_variables", "delete_variable",
     "save_schedule", "list_schedules", "get_schedule", "next_slots", "pause_schedule", "resume_schedule", "delete_schedule",
     "save_channel", "list_channels", "delete_channel",
-    "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers",
+    "create_trigger_token", "list_trigger_tokens", "revoke_trigger_token", "list_workers", "list_groups",
     "create_agent_token", "list_agent_tokens", "revoke_agent_token", "set_worker_policy",
     "list_run_history", "list_metrics", "list_failures", "list_dead_letters",
     "get_dead_letter", "replay_dead_letters", "drop_dead_letters",

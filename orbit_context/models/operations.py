@@ -68,6 +68,12 @@ class WorkerInfo(Message):
     slots: int
     running: int
     """Tests of yours."""
+    draining: bool = False
+    """Whether it takes nothing more and goes when it is done."""
+    organization: str | None = None
+    """Whose tests alone it takes; None: everybody's."""
+    group: str | None = None
+    """The affinity group that it is set up for, of a project of yours."""
     started_at: datetime
     seen_at: datetime
 

@@ -78,6 +78,8 @@ class Run(Message):
     """Where its tests wait: 0 is served by every worker, any other by the run's own."""
     batch_id: UUID | None = None
     """What it was started with: a batch, or a pipeline's run."""
+    group: str | None = None
+    """The affinity group that its tests are executed with."""
 
     @property
     def is_final(self) -> bool:

@@ -18,6 +18,8 @@ __all__ = [
     "DroppedLetters",
     "Figures",
     "Finished",
+    "Group",
+    "GroupWorker",
     "Health",
     "HealthCheck",
     "HealthOfQueue",
@@ -248,6 +250,33 @@ class Stats(Message):
     """Days on which a run was finished, the first first."""
     suites: list[SuiteStats] = []
     """The ten with the most runs."""
+
+
+class GroupWorker(Message):
+    """A worker that has a group."""
+
+    worker: str
+    state: Literal["setting_up", "ready"]
+    since: datetime
+
+
+class Group(Message):
+    """An affinity group: what tests are executed together by."""
+
+    key: str
+    project: str
+    requires: list[str]
+    state: Literal["waiting", "open", "setting_up", "running", "idle"]
+    """waiting for company, open to be taken, idle: nothing is left of it, and its worker is still set up for it."""
+    workers: list[GroupWorker]
+    runs: int
+    remaining: int
+    """Tests of these runs without a result."""
+    running: int
+    set_ups: int
+    failed_set_ups: int
+    """In a row; the third ends its runs."""
+    opens_at: datetime | None = None
 
 
 class Transition(Message):

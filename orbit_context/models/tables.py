@@ -1446,6 +1446,12 @@ class Worker(Message):
     """How many tests it runs at once."""
     running: int | None = None
     """How many it runs just now of projects that the reader sees."""
+    draining: bool | None = None
+    """Whether it takes nothing more and goes when it is done."""
+    organization: str | None = None
+    """Whose tests alone it takes; null: everybody's."""
+    group: str | None = None
+    """The affinity group that it is set up for, of a project that the reader sees; null: none."""
     started_at: datetime | None = None
     """When it registered."""
     seen_at: datetime | None = None

@@ -38,6 +38,7 @@ Checks = Annotated[
     BeforeValidator(checks_from_shorthand, json_schema_input_type=list[Check] | Expectations | Check),
 ]
 Tags = list[Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s,]+$")]]
+Capabilities = list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,62}$")]]
 
 
 class Backoff(Part):
@@ -213,6 +214,10 @@ class Test(Part):
     needs: Annotated[list[Need], BeforeValidator(_as_list, json_schema_input_type=list[Need] | Need)] = []
     always: bool = False
     """Runs although what it needs in order failed: for clean-up."""
+    requires: Annotated[Capabilities | None, BeforeValidator(_as_list, json_schema_input_type=Capabilities | str)] = (
+        None
+    )
+    """What a worker must be able to do to take it; the suite's unless given."""
     skip: Text | None = None
     """Why the test is not run; what needs it is skipped too."""
     renamed_from: Key | None = None
@@ -235,6 +240,8 @@ class Suite(Part):
     description: Text | None = None
     project: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     tags: Tags = []
+    requires: Annotated[Capabilities, BeforeValidator(_as_list, json_schema_input_type=Capabilities | str)] = []
+    """What a worker must be able to do to take its tests, if they say nothing else."""
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     timeout: Duration | None = None
     """Seconds for the whole run."""

@@ -180,4 +180,39 @@ begin
 end $$;
 comment on function orbit_private.tidy_lanes is 'Removes lanes that no run has asked for in ten minutes and none uses; returns how many.';
 
+-- Definer: lanes and who holds them are the queue's; groups are told of projects that the caller sees.
+create function orbit_private.list_groups(p_request jsonb)
+returns jsonb language plpgsql stable security definer set search_path = '' set enable_seqscan = off as $$
+declare v_organization_id uuid; v_project_id uuid; v_trusted boolean := orbit_private.caller_is_trusted();
+begin
+  perform orbit_private.refuse_unknown(p_request, array['organization', 'project']);
+  if p_request ->> 'project' is not null then
+    v_project_id := (orbit_private.project_of(p_request)).id;
+  elsif p_request ->> 'organization' is not null then
+    v_organization_id := orbit_private.organization_of(p_request);
+  end if;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('key', l.group_key, 'project', p.slug, 'requires', l.requires, 'state', case
+          when h.holders is not null and 'setting_up' = all (h.states) then 'setting_up'
+          when r.runs is null then 'idle'
+          when h.holders is not null then 'running'
+          when l.open_at > clock_timestamp() then 'waiting'
+          else 'open' end,
+        'workers', coalesce(h.holders, '[]'), 'runs', coalesce(r.runs, 0), 'remaining', coalesce(r.remaining, 0), 'running', coalesce(r.running, 0),
+        'set_ups', l.set_ups, 'failed_set_ups', l.failed_set_ups, 'opens_at', l.open_at) order by r.runs is null, l.used_at desc, l.id), '[]')
+      from orbit_private.lane l join orbit.projects p on p.id = l.project_id
+      left join lateral (select jsonb_agg(jsonb_build_object('worker', w.name, 'state', g.state, 'since', g.taken_at) order by g.taken_at) as holders, array_agg(g.state) as states
+                           from orbit_private.group_holder g join orbit_private.worker w on w.id = g.worker_id where g.lane = l.id having count(*) > 0) h on true
+      left join lateral (select count(*) as runs, sum(o.remaining) as remaining, sum(o.running) as running
+                           from orbit_private.run_progress o where l.id = any (o.lanes) having count(*) > 0) r on true
+      where l.group_key is not null and (v_trusted or p.id = any (array(select orbit_private.my_project_ids())))
+        and (v_project_id is null or p.id = v_project_id) and (v_organization_id is null or p.organization_id = v_organization_id));
+end $$;
+comment on function orbit_private.list_groups is 'See orbit.list_groups.';
+
+create function orbit.list_groups(p_request jsonb)
+returns jsonb language sql stable set search_path = '' as $$ select orbit_private.list_groups(p_request) $$;
+comment on function orbit.list_groups is 'Affinity groups that runs ask for, or did in the last ten minutes: {organization?, project?} → [{key, project, requires, state, workers: [{worker, state, since}], runs, remaining, running, set_ups, failed_set_ups, opens_at}]. state: waiting (for company), open (to be taken), setting_up, running, idle (nothing left of it; its worker is still set up for it).';
+grant execute on function orbit_private.list_groups, orbit.list_groups to authenticated, service_role;
+
 revoke execute on all functions in schema orbit, orbit_private, orbit_runner from public;

@@ -358,7 +358,7 @@ begin
         select r.finished_at, r.started_at from orbit.test_runs r
           where r.suite_id = t.suite_id and r.status in ('passed', 'failed') and r.selection is not distinct from t.selection
           order by r.created_at desc limit 5) o),
-    'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id, 'batch_id', t.batch_id, 'rerun_of', t.rerun_of)
+    'event_seq', coalesce(p.event_seq, t.event_seq), 'queue_no', t.queue_no, 'lane', t.lane, 'version_id', t.version_id, 'batch_id', t.batch_id, 'rerun_of', t.rerun_of, 'group', t.affinity_group)
   from unnest(p_ids) with ordinality i (id, n)
     join orbit.test_runs t on t.id = i.id join orbit.test_suites s on s.id = t.suite_id join orbit.projects j on j.id = s.project_id
     left join orbit.environments e on e.id = t.environment_id

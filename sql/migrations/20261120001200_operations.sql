@@ -135,7 +135,8 @@ comment on column orbit.trigger_tokens.revoked_by is 'Who took it back.';
 -- Definer: workers and jobs are nobody's rows. Workers are shared by tenants, and their names tell of machines: who is not
 -- trusted sees that a worker is there and what it can do, and its name and version only while it has a test of theirs.
 create function orbit_private.visible_workers()
-returns table (id bigint, name text, version text, capabilities text[], slots int, running int, started_at timestamptz, seen_at timestamptz)
+returns table (id bigint, name text, version text, capabilities text[], slots int, running int, draining boolean, organization text, "group" text,
+               started_at timestamptz, seen_at timestamptz)
 language plpgsql stable security definer set search_path = '' as $$
 declare v_trusted boolean := orbit_private.caller_is_trusted();
 begin
@@ -147,9 +148,12 @@ begin
         where v_trusted or r.project_id = any (array(select orbit_private.my_project_ids()))
         group by j.worker_id)
     select w.id, case when v_trusted or m.running > 0 then w.name end, case when v_trusted or m.running > 0 then w.version end,
-           w.capabilities, w.slots, coalesce(m.running, 0), w.started_at, w.seen_at
-      from orbit_private.worker w left join mine m on m.worker_id = w.id
-      where v_trusted or exists (select orbit_private.my_project_ids());
+           w.capabilities, w.slots, coalesce(m.running, 0), w.draining, o.slug, l.group_key, w.started_at, w.seen_at
+      from orbit_private.worker w left join mine m on m.worker_id = w.id left join orbit.organizations o on o.id = w.organization_id
+      left join orbit_private.group_holder h on h.worker_id = w.id
+      left join orbit_private.lane l on l.id = h.lane and (v_trusted or l.project_id = any (array(select orbit_private.my_project_ids())))
+      where v_trusted or exists (select orbit_private.my_project_ids())
+        and (w.organization_id is null or w.organization_id = any (array(select orbit_private.my_organization_ids())));
 end $$;
 comment on function orbit_private.visible_workers is 'See orbit.workers.';
 grant execute on function orbit_private.visible_workers to authenticated, service_role;
@@ -162,6 +166,9 @@ comment on column orbit.workers.version is 'Of Orbit; null as the name is.';
 comment on column orbit.workers.capabilities is 'What it can execute.';
 comment on column orbit.workers.slots is 'How many tests it runs at once.';
 comment on column orbit.workers.running is 'How many it runs just now of projects that the reader sees.';
+comment on column orbit.workers.draining is 'Whether it takes nothing more and goes when it is done.';
+comment on column orbit.workers.organization is 'Whose tests alone it takes; null: everybody''s.';
+comment on column orbit.workers."group" is 'The affinity group that it is set up for, of a project that the reader sees; null: none.';
 comment on column orbit.workers.started_at is 'When it registered.';
 comment on column orbit.workers.seen_at is 'When it was last heard of; after some seconds of silence it is given up for lost.';
 
@@ -397,7 +404,7 @@ begin
   perform orbit_private.refuse_unknown(p_request, array[]::text[]);
   return (select coalesce(jsonb_agg(to_jsonb(w) order by w.id), '[]') from orbit.workers w);
 end $$;
-comment on function orbit.list_workers is 'Workers that are alive: {} → [{id, name, version, capabilities, slots, running, started_at, seen_at}]. Workers are shared: name and version are null unless the worker has a test of yours, and running counts yours.';
+comment on function orbit.list_workers is 'Workers that are alive: {} → [{id, name, version, capabilities, slots, running, draining, organization, group, started_at, seen_at}]. Workers are shared: name and version are null unless the worker has a test of yours, and running counts yours.';
 
 grant execute on function orbit_private.save_channel, orbit_private.list_channels, orbit_private.delete_channel,
   orbit_private.create_trigger_token, orbit_private.revoke_trigger_token to authenticated, service_role;

@@ -38,6 +38,22 @@ async def test_why_a_run_waits(gateways: Gateways) -> None:
     await gateways.tell(story, role="editor")
 
 
+async def test_groups(gateways: Gateways) -> None:
+    async def story(me: Teller) -> None:
+        await me.call("save_suite", **suite({"a": [], "b": ["a"]}))
+        assert await me.call("list_groups") == []
+        run = await me.call("start_run", suite="suite", group={"key": "app 1.2", "wait": 60})
+        assert run["group"] == "app 1.2"
+        (group,) = await me.call("list_groups")
+        assert (group["key"], group["state"], group["remaining"], group["workers"]) == ("app 1.2", "waiting", 2, [])
+        await me.call("cancel_run", run_id=run["id"])
+        assert [one["state"] for one in await me.call("list_groups", project="default")] == ["idle"]
+        assert isinstance(await me.refused("list_groups", project="nothing"), NotFoundError)
+        assert isinstance(await me.refused("list_groups", colour="red"), InvalidRequestError)
+
+    await gateways.tell(story, role="editor")
+
+
 def _of_moments(status: dict[str, Any]) -> dict[str, Any]:
     """Without what a moment changes, and what others' tests do to the workers that all share."""
     return {name: value for name, value in status.items() if name not in ("oldest_waiting", "finished", "workers")}

@@ -36,6 +36,10 @@ _limit = click.option(
 @click.option(
     "--priority", type=click.IntRange(-100, 100), metavar="N", help="-100 to 100: a step is worth a minute of waiting."
 )
+@click.option(
+    "--group", metavar="KEY", help="What its tests are executed together by: an app's version. See orbit worker."
+)
+@options.order
 @options.concurrency
 @click.option("--fail-fast", is_flag=True, help="End at the first failure; clean-up still runs.")
 @click.option("--timeout", metavar="TIME", help="For the whole run: 90, 5m.")

@@ -12,7 +12,7 @@ from orbit_runner.report.wording import format_duration
 if TYPE_CHECKING:
     from orbit_context.client import Orbit
     from orbit_context.models.operations import WorkerInfo
-    from orbit_context.models.status import QueueStatus
+    from orbit_context.models.status import Group, QueueStatus
     from orbit_runner.cli.exits import Exit
     from orbit_runner.report.terminal import Line
 
@@ -27,7 +27,8 @@ def show_queue(*, watching: bool, as_json: bool, **asked: Any) -> Exit:
             return print_answer(await orbit.queue.status(**asked))
 
         async def lines() -> list[Line]:
-            return _queue(await orbit.queue.status(**asked))
+            groups = await orbit.queue.groups(project=asked["project"], organization=asked["organization"])
+            return _queue(await orbit.queue.status(**asked)) + _groups(groups)
 
         return await keep_showing(lines) if watching else print_lines(await lines())
 
@@ -69,6 +70,16 @@ def _queue(status: QueueStatus) -> list[Line]:
         ]
         lines += [[("", "")], *table(rows, ("run", "suite", "test", "since", "priority", "reason", "why"), toned=())]
     return lines
+
+
+def _groups(groups: list[Group]) -> list[Line]:
+    rows = [
+        group.model_dump()
+        | {"group": group.key, "workers": [one.worker for one in group.workers], "tests": group.remaining}
+        for group in groups
+    ]
+    columns = ("group", "project", "state", "workers", "runs", "tests", "running", "set_ups", "opens_at")
+    return [[("", "")], *table(rows, columns, toned=())] if rows else []
 
 
 def show_workers(*, capability: str | None, watching: bool, as_json: bool) -> Exit:

@@ -41,6 +41,8 @@ class _Asked:
     tags: Sequence[str]
     tests: Sequence[str]
     priority: int | None
+    group: str | None
+    order: str | None
     concurrency: int | None
     fail_fast: bool
     timeout: float | None
@@ -108,7 +110,7 @@ def _prepare(path: Path, asked: _Asked) -> Prepared:
 
 async def _of_file(orbit: Orbit, prepared: Prepared, asked: _Asked) -> dict[str, Any]:
     options = await start_options(orbit, prepared)
-    return options | {"priority": asked.priority, "triggered_by": "cli"}
+    return options | {"priority": asked.priority, "group": asked.group, "order": asked.order, "triggered_by": "cli"}
 
 
 async def _of_saved(orbit: Orbit, suite: str, asked: _Asked) -> dict[str, Any]:
@@ -125,6 +127,8 @@ async def _of_saved(orbit: Orbit, suite: str, asked: _Asked) -> dict[str, Any]:
         "credentials": list(asked.credentials) or None,
         "selection": selection or None,
         "priority": asked.priority,
+        "group": asked.group,
+        "order": asked.order,
         "concurrency": asked.concurrency,
         "fail_fast": asked.fail_fast or None,
         "timeout": asked.timeout,

@@ -1,4 +1,4 @@
-"""What the rooms of the client share."""
+"""Requests as the functions take them."""
 
 from __future__ import annotations
 
