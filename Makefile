@@ -58,7 +58,7 @@ bench: $(READY) ## measure Orbit beside its peers (ARGS="--only queue")
 
 # Not on xdist: what they measure is told as it comes, and each has the machine to itself.
 drills: $(READY) ## rehearse failures at full size: workers killed, Postgres shot down, 10,000 interleavings
-	@ORBIT_DRILLS=long $(BIN)/python -m pytest -q -s tests/drills tests/queue/test_queue_model.py tests/queue/test_queue_starvation.py $(ARGS)
+	@ORBIT_DRILLS=long $(BIN)/python -m pytest -q -s tests/drills tests/queue/test_queue_model.py tests/queue/test_queue_starvation.py $(wildcard tests/schedules/*drill.py) $(ARGS)
 
 types: $(READY) ## write the models of the tables anew from the database's catalog
 	@$(BIN)/orbit db push >/dev/null

@@ -47,6 +47,7 @@ declare
   v_fields text[] := regexp_split_to_array(trim(lower(p_cron)), '\s+');
   v_names text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
   v_low int[] := array[0, 0, 1, 1, 0]; v_high int[] := array[59, 23, 31, 12, 7];
+  v_numbers int[] := '{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59}';
   v_line orbit_private.cron_line; v_text text; v_part text; v_match text[]; v_from int; v_to int; v_set int[];
 begin
   if p_cron is null or cardinality(v_fields) <> 5 then
@@ -71,21 +72,29 @@ begin
       if v_from < v_low[f] or v_to > v_high[f] or v_from > v_to or v_match[3]::int < 1 then
         v_line.problem := format('%s cannot be %s: it goes from %s to %s', v_names[f], left(v_fields[f], 40), v_low[f], v_high[f]);
         return v_line;
-      elsif f = 5 and v_match[3] is not null and v_match[2] is null then
-        v_to := 6;  -- of every so many days, Sunday is counted once
+      elsif f = 5 and v_match[2] is null and (v_match[1] is null or v_match[3] is not null) then
+        v_to := 6;  -- of every day, or every so many, Sunday is counted once
       end if;
-      v_set := v_set || array(select case when f = 5 then n % 7 else n end from generate_series(v_from, v_to, coalesce(v_match[3]::int, 1)) n);
+      if v_match[3] is null then
+        v_set := v_set || v_numbers[v_from + 1 : v_to + 1];
+      else
+        v_set := v_set || array(select n from generate_series(v_from, v_to, v_match[3]::int) n);
+      end if;
     end loop;
-    v_set := array(select distinct n from unnest(v_set) n order by n);
+    -- Asked only where it matters: most lines are read once for each of their slots.
+    if v_part <> v_text or v_set[cardinality(v_set)] = 7 then
+      v_set := array(select distinct case when f = 5 then n % 7 else n end as n from unnest(v_set) n order by n);
+    end if;
     case f when 1 then v_line.minutes := v_set; when 2 then v_line.hours := v_set; when 3 then v_line.days := v_set;
            when 4 then v_line.months := v_set; else v_line.weekdays := v_set; end case;
   end loop;
   -- As every cron has it: days said in both ways are days of either; a field that begins with * says nothing by itself.
   v_line.either := left(v_fields[3], 1) <> '*' and left(v_fields[5], 1) <> '*';
   -- 31 April never comes. A day of the week that suffices does.
-  if not v_line.either and not exists (
-       select from unnest(v_line.days) d cross join unnest(v_line.months) m where d <= (array[31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]) then
-    v_line.problem := format('day %s of month %s never comes', left(v_fields[3], 40), left(v_fields[4], 40));
+  if not v_line.either and v_line.days[1] > 29 then
+    if not exists (select from unnest(v_line.days) d cross join unnest(v_line.months) m where d <= (array[31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]) then
+      v_line.problem := format('day %s of month %s never comes', left(v_fields[3], 40), left(v_fields[4], 40));
+    end if;
   end if;
   return v_line;
 end $$;
@@ -139,22 +148,24 @@ begin
 end $$;
 comment on function orbit_private.even_offset is 'How far the clocks of a place are ahead of UTC all day; null where they are changed about that day.';
 
-create function orbit_private.cron_slots(p_line orbit_private.cron_line, p_zone text, p_day date)
+create function orbit_private.cron_slots(p_line orbit_private.cron_line, p_zone text, p_day date, p_after timestamptz default '-infinity', p_limit int default null)
 returns setof timestamptz language plpgsql stable set search_path = '' as $$
 declare v_midnight timestamptz := p_day::timestamp at time zone 'UTC'; v_offset interval := orbit_private.even_offset(p_zone, p_day);
 begin
   if v_offset is not null then
-    return query select v_midnight + make_interval(hours => h, mins => m) - v_offset
-      from unnest(p_line.hours) h cross join unnest(p_line.minutes) m;
+    return query select s from unnest(p_line.hours) h cross join unnest(p_line.minutes) m
+      cross join lateral (select v_midnight + make_interval(hours => h, mins => m) - v_offset as s) x where s > p_after order by s limit p_limit;
   elsif cardinality(p_line.hours) = 24 then
-    return query select u from generate_series(v_midnight - interval '15 hours', v_midnight + interval '39 hours', interval '1 minute') u
-      where (u at time zone p_zone)::date = p_day and extract(minute from u at time zone p_zone)::int = any (p_line.minutes);
+    -- A series of the select list is drawn only as far as the limit asks.
+    return query select u from (select generate_series(greatest(v_midnight - interval '15 hours', date_trunc('minute', p_after, 'UTC') + interval '1 minute'),
+                                                       v_midnight + interval '39 hours', interval '1 minute') as u) x
+      where (u at time zone p_zone)::date = p_day and extract(minute from u at time zone p_zone)::int = any (p_line.minutes) limit p_limit;
   else
-    return query select distinct orbit_private.instant_of(p_day + make_interval(hours => h, mins => m), p_zone)
-      from unnest(p_line.hours) h cross join unnest(p_line.minutes) m;
+    return query select distinct s from unnest(p_line.hours) h cross join unnest(p_line.minutes) m
+      cross join lateral (select orbit_private.instant_of(p_day + make_interval(hours => h, mins => m), p_zone) as s offset 0) x where s > p_after order by s limit p_limit;
   end if;
 end $$;
-comment on function orbit_private.cron_slots is 'The slots of a day of the place''s calendar, in no order; only on days near a change of the clock is there more to it than a sum.';
+comment on function orbit_private.cron_slots is 'The slots of a day of the place''s calendar after a moment, in their order, at most so many; only on days near a change of the clock is there more to it than a sum.';
 
 create function orbit_private.next_slot(p_kind text, p_cron text, p_every interval, p_at timestamptz, p_time_zone text, p_anchor timestamptz, p_after timestamptz)
 returns timestamptz language plpgsql stable set search_path = '' as $$
@@ -181,7 +192,7 @@ begin
         continue when not orbit_private.cron_day(v_line, v_day);
         v_offset := orbit_private.even_offset(p_time_zone, v_day);
         if v_offset is null then
-          select min(s) into v_slot from orbit_private.cron_slots(v_line, p_time_zone, v_day) s where s > p_after;
+          v_slot := (select s from orbit_private.cron_slots(v_line, p_time_zone, v_day, p_after, 1) s);
           if v_slot is not null then
             return v_slot;
           end if;
