@@ -17,6 +17,7 @@ BENCHMARKS = {
     "overhead": "what a test costs beyond its request, by cause",
     "redaction": "masking secrets in bodies: MB/s, and how it grows",
     "queue": "the queue alone: claim, record, unlock",
+    "queues": "Orbit's queue beside others on Postgres",
     "order": "the order of a run's tests: when its bad news and its end come, and what that costs",
     "rls": "row level security: a member beside service_role",
     "variables": "resolving variables: by how many are visible, beside how many of others",

@@ -1,0 +1,1 @@
+"""One driver for each queue that benchmarks.queues measures: a process that does as it is told, see `serve`."""
