@@ -16,7 +16,7 @@ comment on table orbit_private.test_pace is 'How a test did lately, in whatever 
 comment on column orbit_private.test_pace.test_case_id is 'Which test.';
 comment on column orbit_private.test_pace.failing is 'From 0 to 1: 1 after a failure, 0.5 after a test that passed on a retry; less with every pass, and 0 after a dozen of them.';
 comment on column orbit_private.test_pace.duration_ms is 'Milliseconds of its last attempts.';
-comment on column orbit_private.test_pace.runs is 'How many runs are in it.';
+comment on column orbit_private.test_pace.runs is 'How many runs are in it: those that told something new.';
 comment on column orbit_private.test_pace.last_failed_at is 'When it last failed, or passed on a retry; null: never.';
 
 create function orbit_private.note_pace(p_run orbit.test_runs)
@@ -28,11 +28,13 @@ begin
   execute format($q$
     insert into orbit_private.test_pace as p (test_case_id, failing, duration_ms, last_failed_at)
       select distinct on (r.test_case_id) r.test_case_id, f.failing, least(greatest(r.duration_ms, 0), 1e8), case when f.failing > 0 then r.created_at end
-        from orbit.test_results r join orbit.test_cases c on c.id = r.test_case_id
+        from orbit.test_results r join orbit.test_cases c on c.id = r.test_case_id left join orbit_private.test_pace k on k.test_case_id = r.test_case_id
         cross join lateral (select case r.status when 'passed' then 0 when 'passed_on_retry' then 0.5 else 1 end) f (failing)
         where r.run_id = $1 and r.created_at between %L and %L
           and (r.status in ('passed', 'passed_on_retry', 'failed', 'timed_out')
                or r.status = 'errored' and coalesce(r.category, '') not in ('runner_lost', 'internal', 'config'))
+          -- What goes on as before needs no row: most tests of most runs.
+          and (k.test_case_id is null or f.failing > 0 or k.failing > 0 or abs(r.duration_ms - k.duration_ms) > greatest(20, k.duration_ms / 4))
         order by r.test_case_id
     on conflict (test_case_id) do update set
       failing = case when p.failing * 0.7 + excluded.failing * 0.3 < 0.01 then 0 else p.failing * 0.7 + excluded.failing * 0.3 end,
