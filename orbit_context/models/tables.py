@@ -825,8 +825,8 @@ class Schedule(Message):
     paused: bool
     """It starts nothing until resumed."""
     options: Any
-    """What else start_run takes: selection, variables, concurrency, fail_fast, timeout, priority. No secrets: those
-    belong to the environment."""
+    """What else start_run takes: selection, variables, concurrency, fail_fast, timeout, priority, order, group. No
+    secrets: those belong to the environment."""
     anchor_at: datetime
     """From where intervals are counted."""
     next_run_at: datetime | None = None

@@ -326,7 +326,7 @@ comment on column orbit.schedules.at is 'The one time at which it runs.';
 comment on column orbit.schedules.time_zone is 'A name of the IANA database: Europe/Paris. A cron expression means that place''s clocks, summer time included.';
 comment on column orbit.schedules.missed is 'What is made up for when nobody was there to start it: skip: nothing; once: all of it by one run; all: each slot, at most the newest 100.';
 comment on column orbit.schedules.paused is 'It starts nothing until resumed.';
-comment on column orbit.schedules.options is 'What else start_run takes: selection, variables, concurrency, fail_fast, timeout, priority. No secrets: those belong to the environment.';
+comment on column orbit.schedules.options is 'What else start_run takes: selection, variables, concurrency, fail_fast, timeout, priority, order, group. No secrets: those belong to the environment.';
 comment on column orbit.schedules.next_run_at is 'The slot that is due next. Null while paused, and when it will not run any more.';
 comment on column orbit.schedules.anchor_at is 'From where intervals are counted.';
 comment on column orbit.schedules.retry_at is 'The start of that slot was refused for a while: it is tried again then.';
@@ -461,12 +461,14 @@ begin
   end if;
   v_times := orbit_private.times_of(p_request, p_now);
   select format('options cannot have %s', left(min(k), 60)) into v_problem from jsonb_object_keys(v_options) k
-    where k not in ('selection', 'variables', 'concurrency', 'fail_fast', 'timeout', 'priority') having count(*) > 0;
+    where k not in ('selection', 'variables', 'concurrency', 'fail_fast', 'timeout', 'priority', 'order', 'group') having count(*) > 0;
   if v_problem is not null then
-    perform orbit_private.refuse('OR001', v_problem, '', 'They are what start_run takes: selection, variables, concurrency, fail_fast, timeout, priority.');
+    perform orbit_private.refuse('OR001', v_problem, '', 'They are what start_run takes: selection, variables, concurrency, fail_fast, timeout, priority, order, group.');
   elsif v_missed not in ('skip', 'once', 'all') then
     perform orbit_private.refuse('OR001', format('missed is never %s', left(v_missed, 40)), '', 'missed is one of skip, once, all.');
   end if;
+
+  perform orbit_private.group_given(v_options -> 'group');
 
   select * into v_old from orbit.schedules c where c.project_id = v_project.id and c.name = v_name for no key update;
   if found then
@@ -494,6 +496,7 @@ begin
                          then coalesce(c.next_run_at, excluded.next_run_at) else excluded.next_run_at end,
       retry_at = null, retries = 0, last_error = null
     returning * into v_schedule;
+  perform pg_notify('orbit_due', '');  -- a worker that sleeps until the next slot reckons anew
   return orbit_private.schedule_of(v_schedule);
 exception when data_exception or check_violation or not_null_violation then
   perform orbit_private.malformed(sqlstate, sqlerrm);
@@ -502,7 +505,7 @@ comment on function orbit_private.save_schedule is 'See orbit.save_schedule.';
 
 create function orbit.save_schedule(p_request jsonb)
 returns jsonb language sql set search_path = '' as $$ select orbit_private.save_schedule(p_request) $$;
-comment on function orbit.save_schedule is 'Makes the schedule of that name, or puts this in its place: {organization?, project?, name, suite (key), environment?, kind: cron | interval | once, cron? ("0 6 * * mon-fri"), every? (seconds), anchor? (from where intervals are counted; now), at?, time_zone? = UTC, missed? = once (skip | once | all, at most 100), paused? = false, options?: {selection?, variables?, concurrency?, fail_fast?, timeout?, priority?}}. Its runs start as who saved it last. Answers the schedule with next_run_at. OR001 malformed, or never due; OR002, OR003 without schedule.write and run.start.';
+comment on function orbit.save_schedule is 'Makes the schedule of that name, or puts this in its place: {organization?, project?, name, suite (key), environment?, kind: cron | interval | once, cron? ("0 6 * * mon-fri"), every? (seconds), anchor? (from where intervals are counted; now), at?, time_zone? = UTC, missed? = once (skip | once | all, at most 100), paused? = false, options?: {selection?, variables?, concurrency?, fail_fast?, timeout?, priority?, order?, group?}}. Its runs start as who saved it last. Answers the schedule with next_run_at. OR001 malformed, or never due; OR002, OR003 without schedule.write and run.start.';
 
 create function orbit.list_schedules(p_request jsonb)
 returns jsonb language plpgsql stable set search_path = '' as $$
@@ -606,6 +609,7 @@ begin
     end if;
     update orbit.schedules c set paused = p_paused, next_run_at = v_next, retry_at = null, retries = 0, updated_at = p_now
       where c.id = v_schedule.id returning * into v_schedule;
+    perform pg_notify('orbit_due', '');
   end if;
   return orbit_private.schedule_of(v_schedule) || jsonb_build_object('changed', v_changed);
 end $$;

@@ -23,14 +23,16 @@ async def test_a_schedule_s_life(orbit: OrbitCommand, database: Database) -> Non
     await _saved(database)
     added = await orbit(
         "schedule", "add", "nightly", "suite", "--cron", "30 2 * * mon-fri", "--zone", "Europe/Paris", "--tag", "smoke,slow",
-        "--var", "n:=3", "--timeout", "5m", "--missed", "all",
+        "--var", "n:=3", "--timeout", "5m", "--missed", "all", "--group", "app 4.2", "--order", "suite",
     )  # fmt: skip
     assert added.code == 0, added.stderr
     assert added.stdout.startswith("nightly: 30 2 * * mon-fri (Europe/Paris), next ")
     assert " 02:30 CE" in added.stdout
     assert "no worker is alive" in added.stderr
     [row] = (await orbit("schedule", "list", "--json")).json
-    assert row["options"] == {"selection": {"tags": [["smoke", "slow"]]}, "variables": {"n": 3}, "timeout": 300}
+    assert row["options"] == {
+        "selection": {"tags": [["smoke", "slow"]]}, "variables": {"n": 3}, "timeout": 300, "group": "app 4.2", "order": "suite"
+    }  # fmt: skip
     listed = await orbit("schedule", "list")
     assert "no worker is alive" in listed.stderr
     assert "02:30 CE" in listed.stdout

@@ -37,6 +37,51 @@ async def test_a_slot_starts_one_run_as_who_saved_the_schedule(engine: Engine) -
     assert await engine.connection.fetchval("select orbit_private.caller_is_trusted() and auth.uid() is null")
 
 
+async def test_a_start_s_group_and_order_are_options(engine: Engine) -> None:
+    """A run of the group's; of the suite's order, whatever failed last."""
+    connection = engine.connection
+    await engine.tenants.call_as("ed", "save_suite", suite({"a": [], "b": []}, organization="acme"))
+    await connection.execute(
+        "create or replace function orbit_private.order_of_tests(p_version orbit.test_suite_versions, p_chosen bigint[])"
+        " returns int[] language sql as 'select array[1, 0]'"
+    )
+    handed_out = (
+        "select array_agg(r.job_id order by r.rank)"
+        " from (select * from orbit_private.ready order by job_id desc limit 2) r"
+    )
+    for order in ("suite", "impact"):
+        group = {"key": "app 4.2", "size": 7}
+        await engine.save(now="2026-11-20T10:00Z", cron="0 6 * * *", options={"order": order, "group": group})
+        assert (await engine.due("2026-11-21T06:00Z"))["started"] == 1
+        run = (await engine.runs())[-1]
+        assert run["affinity_group"] == "app 4.2"
+        first, second = await connection.fetchval(handed_out)
+        assert (first < second) == (order == "suite")
+        await connection.execute("delete from orbit.schedules")
+    with pytest.raises(asyncpg.PostgresError, match="group has no field colour") as refusal:
+        await engine.save(now="2026-11-20T10:00Z", cron="0 6 * * *", options={"group": {"colour": "red"}})
+    assert refusal.value.sqlstate == "OR001"
+    assert await engine.row() is None
+
+
+async def test_who_sleeps_until_the_next_slot_is_woken(engine: Engine, database: Database) -> None:
+    """By a schedule that is saved or resumed: it may be due before that."""
+    call = 'select orbit_private.set_paused(\'{"name": "nightly", "organization": "acme"}\', $1)'
+    async with database.connect() as sleeper:
+        notices: asyncio.Queue[str] = asyncio.Queue()
+        await sleeper.add_listener("orbit_due", lambda *notice: notices.put_nowait(notice[-1]))
+        await engine.save(now="2026-11-20T10:00Z", every=3600)
+        await engine.connection.execute("notify orbit_due, 'saved'")
+        assert [await asyncio.wait_for(notices.get(), 30) for _ in range(2)] == ["", "saved"]
+        await engine.connection.execute(call, True)
+        await engine.connection.execute("notify orbit_due, 'paused'")
+        while await asyncio.wait_for(notices.get(), 30) != "paused":
+            pass
+        await engine.connection.execute(call, False)
+        await engine.connection.execute("notify orbit_due, 'resumed'")
+        assert [await asyncio.wait_for(notices.get(), 30) for _ in range(2)] == ["", "resumed"]
+
+
 async def test_an_administrative_schedule_starts_for_a_worker_without_rights(engine: Engine) -> None:
     """The role of workers may start nothing of its own."""
     await engine.save(now="2026-11-20T10:00Z", person=None, every=3600)

@@ -45,6 +45,10 @@ def schedule() -> None:
     "--tag", "tags", multiple=True, metavar="A,B", help="Tests with one of these tags; repeated: of each group."
 )
 @options.variables
+@click.option(
+    "--group", metavar="KEY", help="What its tests are executed together by: an app's version. See orbit worker."
+)
+@options.order
 @options.concurrency
 @click.option("--fail-fast", is_flag=True, help="End at the first failure; clean-up still runs.")
 @click.option("--timeout", metavar="TIME", help="For the whole run: 90, 5m.")

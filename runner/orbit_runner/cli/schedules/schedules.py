@@ -38,6 +38,8 @@ def add(
     time_zone: str | None,
     tags: tuple[str, ...],
     variables: tuple[str, ...],
+    group: str | None,
+    order: str | None,
     concurrency: int | None,
     fail_fast: bool,
     timeout: str | None,
@@ -52,6 +54,8 @@ def add(
     options = {
         "selection": {"tags": [group.split(",") for group in tags]} if tags else None,
         "variables": parse_overrides(variables) or None,
+        "group": group,
+        "order": order,
         "concurrency": concurrency,
         "fail_fast": fail_fast or None,
         "timeout": _span(timeout, "--timeout"),
