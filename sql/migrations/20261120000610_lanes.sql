@@ -66,19 +66,33 @@ comment on function orbit_private.capabilities_of is 'Capabilities in the one fo
 
 create function orbit_private.lane_for(p_run orbit.test_runs, p_requires text[], p_group text default null, p_group_options jsonb default null)
 returns bigint language plpgsql set search_path = '' as $$
--- The row is held until the run is there, so that nobody takes the lane away in between.
+-- The row is held until the run is there, so that nobody takes the lane away in between: shared with whoever else starts a run there,
+-- unless something changes. Who starts many runs in one transaction would otherwise keep others waiting, or meet them crosswise.
 declare
   v_organization_id uuid := (select p_run.organization_id where exists (
     select from orbit.worker_tokens k where k.organization_id = p_run.organization_id and k.revoked_at is null));
-  v_id bigint;
+  v_id bigint; v_open_at timestamptz := p_run.created_at + make_interval(secs => (p_group_options ->> 'wait')::float8);
 begin
   if v_organization_id is null and p_group is null and p_requires = '{}' then
     return 0;
   end if;
+  select l.id into v_id from orbit_private.lane l
+    where l.organization_id is not distinct from v_organization_id and l.requires = p_requires and l.group_key is not distinct from p_group
+      and l.project_id is not distinct from case when p_group is not null then p_run.project_id end
+      and (p_group is null
+        or coalesce((p_group_options ->> 'size')::int = l.group_size, p_group_options ->> 'size' is null)
+          and coalesce((p_group_options ->> 'spread')::int = l.group_spread, p_group_options ->> 'spread' is null)
+          and (l.open_at is not distinct from v_open_at or exists (select from orbit_private.run_progress p where l.id = any (p.lanes))))
+    for key share;
+  if found then
+    update orbit_private.lane l set used_at = p_run.created_at where l.id = (
+      select o.id from orbit_private.lane o where o.id = v_id and o.used_at < p_run.created_at - interval '5 minutes' for no key update skip locked);
+    return v_id;
+  end if;
   insert into orbit_private.lane as l (organization_id, requires, project_id, group_key, group_size, group_spread, open_at)
     values (v_organization_id, p_requires, case when p_group is not null then p_run.project_id end, p_group,
             (p_group_options ->> 'size')::int, (p_group_options ->> 'spread')::int,
-            p_run.created_at + make_interval(secs => (p_group_options ->> 'wait')::float8))
+            v_open_at)
     on conflict on constraint lane_is_one_key do update set used_at = excluded.used_at,
       group_size = coalesce(excluded.group_size, l.group_size), group_spread = coalesce(excluded.group_spread, l.group_spread),
       -- A group that nobody waits for any more waits anew for company.
@@ -118,16 +132,24 @@ create function orbit_private.group_for(p_worker orbit_private.worker, p_want in
 language plpgsql set search_path = '' set enable_seqscan = off as $$
 -- The group that this worker may take now: of those that nobody has, the one whose first job has waited longest; else, for a worker
 -- that would be idle, one that has more jobs than those who have it can do soon. None while it is busy with the one it has.
-declare v_held orbit_private.group_holder; v_lane record; v_idle boolean := p_want >= p_worker.slots; v_holders int; v_ready int; v_most int := 0;
+-- What was put off and is due counts as ready: only whoever has the group brings it back.
+declare
+  v_held orbit_private.group_holder; v_lane record; v_idle boolean := p_want >= p_worker.slots; v_holders int; v_ready int; v_most int := 0;
+  v_epoch float8 := extract(epoch from p_now);
 begin
   select h.* into v_held from orbit_private.group_holder h where h.worker_id = p_worker.id;
   if found and exists (select from orbit_private.run_progress p where v_held.lane = any (p.lanes))
-     and (not v_idle or v_held.state = 'setting_up' or exists (select from orbit_private.ready x where x.lane = v_held.lane)) then
+     and (not v_idle or v_held.state = 'setting_up' or exists (select from orbit_private.ready x where x.lane = v_held.lane)
+          or exists (select from orbit_private.ready x where x.lane = ~v_held.lane and x.rank <= v_epoch)) then
     return;
   end if;
   for v_lane in
     select l.id, l.group_size, l.open_at, coalesce(l.group_spread, 20) as spread, r.rank
-      from orbit_private.lane l cross join lateral (select x.rank from orbit_private.ready x where x.lane = l.id order by x.rank limit 1) r
+      from orbit_private.lane l cross join lateral (
+        (select x.rank from orbit_private.ready x where x.lane = l.id order by x.rank limit 1)
+        union all
+        (select x.rank from orbit_private.ready x where x.lane = ~l.id and x.rank <= v_epoch order by x.rank limit 1)
+        order by rank limit 1) r
       where l.group_key is not null and l.id is distinct from v_held.lane and l.requires <@ p_worker.capabilities
         and (p_worker.organization_id is null or l.organization_id = p_worker.organization_id)
       order by r.rank

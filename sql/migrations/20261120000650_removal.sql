@@ -12,6 +12,10 @@ begin
   end if;
   perform orbit_private.lock_queue(v_queue_nos);
   delete from orbit_private.ready y using unnest(v_queue_nos) q where y.job_id >= q << 20 and y.job_id < (q + 1) << 20;
+  delete from orbit_private.parked y using unnest(v_queue_nos) q where y.job_id >= q << 20 and y.job_id < (q + 1) << 20;
+  -- What they had of gates that stay comes back; whoever is parked there is woken by the next tick, for progress is locked.
+  delete from orbit_private.gate_use u using unnest(v_queue_nos) q where u.job_id >= q << 20 and u.job_id < (q + 1) << 20;
+  delete from orbit_private.gate g using gone d where g.organization_id = d.organization_id and g.kind = 'run' and g.key = d.queue_no::text;
   delete from orbit_private.job j using unnest(v_queue_nos) q where j.id >= q << 20 and j.id < (q + 1) << 20;
   delete from orbit_private.run_progress p where p.queue_no = any (v_queue_nos);
   delete from orbit_private.context_entry e where e.queue_no = any (v_queue_nos);

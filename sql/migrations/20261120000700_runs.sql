@@ -91,7 +91,7 @@ begin
       from (select p as position, place, n, p_tests[p + 1] as id from unnest(p_chosen, p_order) with ordinality x (p, place, n)) k
       join orbit.test_cases c on c.id = k.id),
   lane as materialized (
-    select d.requires, coalesce(v_lane, orbit_private.lane_for(p_run, d.requires)) as id from (select distinct k.requires from chosen k) d),
+    select d.requires, coalesce(v_lane, orbit_private.lane_for(p_run, d.requires)) as id from (select distinct k.requires from chosen k order by k.requires) d),
   edges as materialized (
     select r.job_id as parent, k.job_id as child, not k.always or d.dependency_type <> 'order' as strict
       from chosen k join orbit.test_dependencies d on d.dependent_test_id = k.id join chosen r on r.id = d.required_test_id),
@@ -317,7 +317,9 @@ begin
   end loop;
   if v_disabled is not null then
     select count(*) into v_total from orbit_private.job j where j.id >= v_base and j.id < v_base + 1048576;
-    perform orbit_private.open_gates(orbit_private.gates_of_run(v_run), v_now);
+    -- The run's own alone: nothing was given back to the others, and whoever claims would wait for them until this start commits.
+    perform orbit_private.open_gates(array(select g.id from orbit_private.gate g
+      where g.organization_id = v_run.organization_id and g.kind = 'run' and g.key = v_run.queue_no::text), v_now);
   end if;
   update orbit_private.run_progress p set skipped = p.total - v_total, remaining = v_total, event_seq = 1, lanes = v_made.lanes
     where p.queue_no = v_run.queue_no returning * into v_progress;

@@ -52,7 +52,9 @@ begin
   -- A name is one worker's: what it tells in lists, reasons and logs would mean two.
   perform pg_advisory_xact_lock(hashtextextended('orbit.worker:' || p_name, 0));
   select * into v_worker from orbit_private.worker w where w.name = p_name and w.organization_id is not distinct from v_token.organization_id
-      and w.seen_at > clock_timestamp() - interval '10 seconds' order by w.id desc limit 1;
+      and w.seen_at > clock_timestamp() - interval '10 seconds'
+      and (orbit_private.worker_of(w.key)).id is not null  -- one that has to register anew is not in its own way
+    order by w.id desc limit 1;
   if v_worker.instance = p_instance then
     return v_worker.key;  -- said again, because the answer was lost
   elsif v_worker.id is not null then
@@ -70,7 +72,8 @@ comment on function orbit_runner.register_worker is 'A new worker; what it answe
 
 create function orbit_runner.drain_worker(p_worker bigint)
 returns void language sql security definer set search_path = '' as $$
-  update orbit_private.worker w set draining = true where w.id = (orbit_private.worker_of(p_worker)).id
+  update orbit_private.worker w set draining = true where w.id = (orbit_private.worker_of(p_worker)).id;
+  delete from orbit_private.group_holder h where h.worker_id = (orbit_private.worker_of(p_worker)).id
 $$;
 comment on function orbit_runner.drain_worker is 'Says that the worker takes nothing more: for lists, and so that no group is kept for it.';
 
@@ -100,6 +103,7 @@ returns boolean language plpgsql security definer set search_path = '' as $$
 -- A group whose set-up fails goes to another worker, or to this one again; at the third time in a row its runs are stopped and say why.
 declare v_worker orbit_private.worker := orbit_private.worker_of(p_worker); v_lane orbit_private.lane; v_run bigint; v_now timestamptz := clock_timestamp();
 begin
+  perform 1 from orbit_private.worker w where w.id = v_worker.id for key share;  -- before all else, as in advance
   perform 1 from orbit_private.group_holder h where h.lane = p_lane and h.worker_id = v_worker.id for update;
   if not found then
     return false;
@@ -463,8 +467,9 @@ begin
       end if;
     end if;
   end if;
-  if cardinality(v_released) + v_open > coalesce(cardinality(v_claimed), 0) then
-    perform pg_notify('orbit_ready', l.lane::text) from (select distinct j.lane from orbit_private.job j where j.id = any (v_released)) l;
+  if coalesce(cardinality(v_released), 0) + v_open > coalesce(cardinality(v_claimed), 0) then
+    perform pg_notify('orbit_ready', l.lane::text) from (
+      select j.lane from orbit_private.job j where j.id = any (v_released) union select 0 where v_open > 0) l;  -- 0: of whichever lane
   end if;
 
   -- 7. Each run touched: counters, events, context, and whether that was the last of it. Progress is locked last, in order.

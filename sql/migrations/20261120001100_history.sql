@@ -411,6 +411,12 @@ begin
         else 'it was replayed' || coalesce(' in the run ' || v_letter.replay_run_id, '') end);
       continue;
     end if;
+    -- As with a run that is run again: whoever changes the suite says where its tests send what somebody else alone was trusted with.
+    if v_run.created_by is distinct from (select auth.uid()) and not orbit_private.may('secret.read', 'suite', v_run.suite_id)
+       and exists (select from orbit_private.run_secret s where s.queue_no = v_run.queue_no and s.name not like 'credentials.%') then
+      perform orbit_private.refuse('OR003', format('secrets of the run %s are somebody else''s', v_run.id), 'they were given with a run that another person started',
+        'Whoever started it may replay it, or who may do secret.read; or run the test anew: orbit rerun.');
+    end if;
     v_key := (select c.key from orbit.test_cases c where c.id = v_letter.test_case_id);
     begin
       v_new := orbit_private.start_run(jsonb_strip_nulls(jsonb_build_object('suite_id', v_run.suite_id, 'environment_id', v_run.environment_id,

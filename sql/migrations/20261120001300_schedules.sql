@@ -746,7 +746,8 @@ end $$;
 comment on function orbit_private.start_due_schedules is 'Decides the slots of up to so many schedules that are due, and starts their runs; more: some are due still.';
 
 create function orbit_runner.start_due(p_limit int default 10, p_now timestamptz default null)
-returns jsonb language plpgsql security definer set search_path = '' as $$
+returns jsonb language plpgsql security definer set search_path = '' set lock_timeout = '250ms' as $$
+-- It waits for nobody: what somebody else has locked is tried again. A worker beats on the same thread, and would be taken for lost.
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp()); v_started int; v_more boolean; v_moved int := 0; v_problem text; v_next float8;
 begin

@@ -186,6 +186,9 @@ class Worker:
                     self._watch.idle()
                 idle = _IDLE_SHORT if answer.jobs else min(idle * 2, _IDLE_LONG)
                 pause = idle if answer.next_in is None else min(idle, answer.next_in)
+                if not answer.jobs:
+                    # What is there somebody else has locked, or it lies below what was passed over: no asking without a breath.
+                    pause, self._low = max(pause, _IDLE_SHORT), _NEGATIVE_INFINITY
                 look_at = time.monotonic() + (0.0 if len(answer.jobs) >= want else pause)
         finally:
             await self._leave()
