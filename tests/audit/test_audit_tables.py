@@ -53,6 +53,7 @@ NOT_SECRET = {
     "api_credentials.credential_type": "a word",
     "notification_channels.secret_id": "an id of a table that nobody reads",
     "schedules.secret_names": "names",
+    "worker_policy.tokens_required": "whether workers need one",
 }
 """Columns that only sound as if they held a secret."""
 

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from orbit_context import __version__
-from orbit_context.errors import ConflictError, DatabaseUnavailableError, InvalidRequestError, NotFoundError, OrbitError
+from orbit_context.errors import ConflictError, DatabaseUnavailableError, InvalidRequestError, OrbitError
 from orbit_context.gateway.patience import patiently
 from orbit_context.gateway.runner import ContextDelta, Job, Report, RunnerGateway
 from orbit_context.models.outcome import Outcome
-from orbit_context.seal import is_sealed_by_database
 from orbit_runner.worker.heartbeat import HEARTBEAT_SECONDS, LEASE_SECONDS, Heartbeat
-from orbit_runner.worker.run_state import RunState
-from orbit_runner.worker.variables import LateVariables
+from orbit_runner.worker.loading import Loader
 from orbit_runner.worker.watch import Watch
 
 if TYPE_CHECKING:
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from orbit_context.gateway.runner import Advance, Group
     from orbit_context.seal import Sealer
     from orbit_runner.worker.executor import Executor, ExecutorFactory
+    from orbit_runner.worker.run_state import RunState
 
 __all__ = ["Worker"]
 
@@ -90,7 +89,6 @@ class Worker:
         self._slots = slots
         self._prefetch = prefetch
         self._executors = executors
-        self._sealer = sealer
         self._lane = lane
         self._until = until
         self._deadline = deadline
@@ -117,8 +115,7 @@ class Worker:
         self._low = _NEGATIVE_INFINITY
         self._low_since = 0.0
         self._one_by_one = 0
-        self._opening = asyncio.Lock()
-        self._variables = LateVariables(
+        self._loader = Loader(
             dsn, worker=lambda: self.id or 0, held=lambda: self._held, sealer=sealer, lease=lease, lost=self._give_up
         )
         self.finished: dict[int, str] = {}
@@ -323,7 +320,7 @@ class Worker:
                 await self._gateway.retire(self.id)
         except DatabaseUnavailableError as error:
             _log.warning("could not sign off: %s; the lease runs out in %.0f s", error, self._lease)
-        await self._variables.close()
+        await self._loader.close()
         await self._gateway.close()
 
     async def _come_back(self) -> None:
@@ -332,9 +329,7 @@ class Worker:
         new = [Job(job_id, attempt, 0.0) for job_id, attempt in held if self._held.get(job_id) != attempt]
         # The lost reply also told what other workers' tests had captured by then.
         for queue_no in {job.queue_no for job in new if job.queue_no in self._states}:
-            loaded = await patiently(lambda queue_no=queue_no: self._gateway.load_run(queue_no, self.id))  # type: ignore[misc]
-            if loaded is not None:
-                delta = ContextDelta(loaded["context_version"], [tuple(entry) for entry in loaded["context"]])
+            if (delta := await self._loader.context_of(queue_no)) is not None:
                 self._known[queue_no] = delta.version
                 self._learn(queue_no, delta)
         for job in new:
@@ -447,12 +442,12 @@ class Worker:
             return Outcome("errored", 0.0, category="config", reason=str(error)), []
         if state.missing_secrets([job.position]):
             try:
-                await self._open_secrets(state, job)
+                await self._loader.open_secrets(state, job)
             except OrbitError as error:
                 return Outcome("errored", 0.0, category="config", reason=str(error)), []
         if not state.knows_variables(job.position):
             try:
-                await self._variables.refresh(state, job)
+                await self._loader.refresh_variables(state, job)
             except OrbitError as error:
                 return Outcome("errored", 0.0, category="config", reason=str(error)), []
         outcome = await executor.run(job.position, job.attempt)
@@ -471,44 +466,9 @@ class Worker:
         return task.result()[0].redactor.redact_text(text)
 
     async def _load(self, queue_no: int) -> tuple[RunState, Executor]:
-        gateway = RunnerGateway(self._dsn)
-        try:
-            loaded = await patiently(lambda: gateway.load_run(queue_no, self.id))
-            if loaded is None:
-                raise NotFoundError(f"run {queue_no} is not in the database any more")
-            state = RunState.from_database(loaded, self._sealer)
-            if state.missing_secrets(job_id & 0xFFFFF for job_id in self._held if job_id >> 20 == queue_no):
-                await self._ask_for_secrets(gateway, state)
-        finally:
-            await gateway.close()
+        state = await self._loader.load(queue_no)
         self._known[queue_no] = state.context_version
         return state, self._executors(state)
-
-    async def _open_secrets(self, state: RunState, job: Job) -> None:
-        async with self._opening:
-            if not state.missing_secrets([job.position]):
-                return  # another test's asking brought it
-            gateway = RunnerGateway(self._dsn)
-            try:
-                await self._ask_for_secrets(gateway, state)
-            finally:
-                await gateway.close()
-        if missing := state.missing_secrets([job.position]):
-            # The lease ran out: what this worker holds is another's, or will be.
-            self._lost = True
-            self._wake.set()
-            raise ConflictError(
-                f"{min(missing)} is released to the worker that holds the test; this one does not any more"
-            )
-
-    async def _ask_for_secrets(self, gateway: RunnerGateway, state: RunState) -> None:
-        """Has the database release what the tests held of that run use: all at once, so that it is seldom asked twice."""
-        held = [job_id for job_id in self._held if job_id >> 20 == state.queue_no]
-        released = await patiently(lambda: gateway.open_secrets(self.id or 0, held, lease=self._lease))
-        if self._sealer is not None and any(is_sealed_by_database(secret.sealed) for secret in released):
-            keys = self._sealer.keys_for_database()
-            released = await patiently(lambda: gateway.open_secrets(self.id or 0, held, keys=keys, lease=self._lease))
-        state.open_secrets(released)
 
     def _report(self, job: Job, outcome: Outcome, captures: Sequence[dict[str, Any]] = ()) -> None:
         extra: dict[str, Any] = {}
