@@ -21,6 +21,8 @@ create table orbit_private.lane (
   open_at timestamptz,
   set_ups int not null default 0,
   failed_set_ups int not null default 0,
+  failed_by bigint,
+  failed_at timestamptz,
   used_at timestamptz not null default now(),
   constraint lane_is_one_key unique nulls not distinct (organization_id, requires, project_id, group_key),
   constraint lane_group_is_of_a_project_check check ((group_key is null) = (project_id is null)),
@@ -39,6 +41,8 @@ comment on column orbit_private.lane.group_spread is 'Of a group: with so many r
 comment on column orbit_private.lane.open_at is 'Of a group: not taken before, unless there are enough jobs; null: at once.';
 comment on column orbit_private.lane.set_ups is 'Of a group: how often it was set up.';
 comment on column orbit_private.lane.failed_set_ups is 'Of a group: how often that failed since it last did not. At the third time its runs are stopped.';
+comment on column orbit_private.lane.failed_by is 'Of a group: the worker that failed last to set it up; for two seconds it is left to others.';
+comment on column orbit_private.lane.failed_at is 'Of a group: when that was.';
 comment on column orbit_private.lane.used_at is 'When a run last asked for it.';
 insert into orbit_private.lane (id) overriding system value values (0);
 
@@ -128,35 +132,43 @@ comment on function orbit_private.group_given is 'A request''s group in its long
 
 -- Groups, as a worker meets them -----------------------------------------------------------------------------------------------
 
-create function orbit_private.group_for(p_worker orbit_private.worker, p_want int, p_now timestamptz, out lane bigint, out head float8)
+create function orbit_private.head_of(p_lane bigint, p_epoch float8)
+returns float8 language sql stable set search_path = '' set enable_seqscan = off as $$
+  select least((select x.rank from orbit_private.ready x where x.lane = p_lane order by x.rank limit 1),
+               (select x.rank from orbit_private.ready x where x.lane = ~p_lane and x.rank <= p_epoch order by x.rank limit 1))
+$$;
+comment on function orbit_private.head_of is 'The lowest rank that is ready in a lane, or was put off and is due; null where nothing is.';
+
+create function orbit_private.group_for(p_worker orbit_private.worker, p_want int, p_now timestamptz, out lane bigint, out head float8, out left_alone bigint)
 language plpgsql set search_path = '' set enable_seqscan = off as $$
 -- The group that this worker may take now: of those that nobody has, the one whose first job has waited longest; else, for a worker
--- that would be idle, one that has more jobs than those who have it can do soon. None while it is busy with the one it has.
+-- that would be idle, one that has more jobs than those who have it can do soon. None while it is busy with the one it has, unless
+-- nobody has one whose first job waits for ten minutes longer: then it takes nothing more of its own (left_alone), ends what it holds
+-- and goes over to that one, so that a group that never ends starves no other.
 -- What was put off and is due counts as ready: only whoever has the group brings it back.
 declare
   v_held orbit_private.group_holder; v_lane record; v_idle boolean := p_want >= p_worker.slots; v_holders int; v_ready int; v_most int := 0;
-  v_epoch float8 := extract(epoch from p_now);
+  v_epoch float8 := extract(epoch from p_now); v_own float8;
 begin
   select h.* into v_held from orbit_private.group_holder h where h.worker_id = p_worker.id;
-  if found and exists (select from orbit_private.run_progress p where v_held.lane = any (p.lanes))
-     and (not v_idle or v_held.state = 'setting_up' or exists (select from orbit_private.ready x where x.lane = v_held.lane)
-          or exists (select from orbit_private.ready x where x.lane = ~v_held.lane and x.rank <= v_epoch)) then
-    return;
+  if found and exists (select from orbit_private.run_progress p where v_held.lane = any (p.lanes)) then
+    v_own := orbit_private.head_of(v_held.lane, v_epoch);
+    if v_held.state = 'setting_up' or v_own is null and not v_idle then
+      return;
+    end if;
   end if;
   for v_lane in
     select l.id, l.group_size, l.open_at, coalesce(l.group_spread, 20) as spread, r.rank
-      from orbit_private.lane l cross join lateral (
-        (select x.rank from orbit_private.ready x where x.lane = l.id order by x.rank limit 1)
-        union all
-        (select x.rank from orbit_private.ready x where x.lane = ~l.id and x.rank <= v_epoch order by x.rank limit 1)
-        order by rank limit 1) r
+      from orbit_private.lane l cross join lateral (select orbit_private.head_of(l.id, v_epoch) as rank) r
       where l.group_key is not null and l.id is distinct from v_held.lane and l.requires <@ p_worker.capabilities
         and (p_worker.organization_id is null or l.organization_id = p_worker.organization_id)
+        and (l.failed_by is distinct from p_worker.id or l.failed_at < p_now - interval '2 seconds')
+        and (v_own is null or r.rank < v_own - 600) and r.rank is not null
       order by r.rank
   loop
     v_holders := (select count(*) from orbit_private.group_holder h where h.lane = v_lane.id);
     if v_holders > 0 then
-      continue when not v_idle or lane is not null;
+      continue when not v_idle or lane is not null or v_own is not null;
       v_ready := (select count(*) from (select from orbit_private.ready x where x.lane = v_lane.id limit (v_holders + 1) * v_lane.spread) x);
       if v_ready >= (v_holders + 1) * v_lane.spread and v_ready / (v_holders + 1) > v_most then
         v_most := v_ready / (v_holders + 1);
@@ -164,12 +176,15 @@ begin
       end if;
     elsif v_lane.open_at is null or v_lane.open_at <= p_now
           or (select count(*) from (select from orbit_private.ready x where x.lane = v_lane.id limit v_lane.group_size) x) >= v_lane.group_size then
-      head := v_lane.rank; group_for.lane := v_lane.id;
+      left_alone := case when v_own is not null then v_held.lane end;
+      if left_alone is null or v_idle then
+        head := v_lane.rank; group_for.lane := v_lane.id;
+      end if;
       return;
     end if;
   end loop;
 end $$;
-comment on function orbit_private.group_for is 'The affinity group that a worker may take now, and the rank of its first job; null where there is none.';
+comment on function orbit_private.group_for is 'The affinity group that a worker may take now, and the rank of its first job; null where there is none. left_alone: the lane that it takes nothing of any more.';
 
 create function orbit_private.take_group(p_worker bigint, p_lane bigint, p_now timestamptz)
 returns jsonb language plpgsql set search_path = '' as $$

@@ -100,7 +100,8 @@ comment on function orbit_runner.heartbeat is 'Renews the lease of all that the 
 
 create function orbit_runner.group_ready(p_worker bigint, p_lane bigint, p_ok boolean, p_reason text default null)
 returns boolean language plpgsql security definer set search_path = '' as $$
--- A group whose set-up fails goes to another worker, or to this one again; at the third time in a row its runs are stopped and say why.
+-- A group whose set-up fails goes to another worker, or in a while to this one again; at the third time in a row its runs are stopped and
+-- say why.
 declare v_worker orbit_private.worker := orbit_private.worker_of(p_worker); v_lane orbit_private.lane; v_run bigint; v_now timestamptz := clock_timestamp();
 begin
   perform 1 from orbit_private.worker w where w.id = v_worker.id for key share;  -- before all else, as in advance
@@ -115,7 +116,7 @@ begin
     return true;
   end if;
   delete from orbit_private.group_holder h where h.lane = p_lane and h.worker_id = v_worker.id;
-  update orbit_private.lane l set failed_set_ups = (l.failed_set_ups + 1) % 3 where l.id = p_lane;
+  update orbit_private.lane l set failed_set_ups = (l.failed_set_ups + 1) % 3, failed_by = v_worker.id, failed_at = v_now where l.id = p_lane;
   if v_lane.failed_set_ups >= 2 then
     perform set_config('orbit.actor', v_worker.id::text, true);
     for v_run in select p.queue_no from orbit_private.run_progress p where p_lane = any (p.lanes) order by p.queue_no loop
@@ -395,7 +396,7 @@ begin
           where (v_self.organization_id is null or l.organization_id = v_self.organization_id) and l.requires <@ v_self.capabilities
             and (l.group_key is null or exists (select from orbit_private.group_holder h where h.lane = l.id and h.worker_id = v_worker and h.state = 'ready')));
         if exists (select from orbit_private.lane l where l.group_key is not null) then
-          select g.lane, g.head into v_group, v_head from orbit_private.group_for(v_self, p_want, v_now) g;
+          select g.lane, g.head, array_remove(v_lanes, g.left_alone) into v_group, v_head, v_lanes from orbit_private.group_for(v_self, p_want, v_now) g;
         end if;
       end if;
       v_late := array(select ~l from unnest(v_lanes) l);
@@ -633,12 +634,14 @@ begin
     delete from orbit_private.worker w where w.id = v_dead.id;
     return jsonb_build_object('lost_worker', v_dead.name, 'lost', coalesce(cardinality(v_jobs), 0), 'more', true);
   end if;
-  -- What a gate parked comes back when a use is given back; this is for what was given back under a run's progress, or overlooked.
-  -- Gates before progress.
-  perform orbit_private.open_gates(orbit_private.parked_at(), v_now);
   for v_run in select p.queue_no from orbit_private.run_progress p where p.deadline_at < v_now order by p.queue_no loop
     v_late := v_late + orbit_private.stop_run(v_run.queue_no, 'timed_out', 'the run took longer than it was given', v_now)::int;
   end loop;
+  -- What a gate parked comes back when a use is given back; this is for what was given back under a run's progress, or overlooked.
+  -- Gates before progress: not in a transaction that has stopped a run.
+  if v_late = 0 then
+    perform orbit_private.open_gates(orbit_private.parked_at(), v_now);
+  end if;
   perform orbit_private.tidy_lanes(v_now);
   perform orbit_private.ensure_partitions(v_now);  -- a run may outlast the weeks that its start provided for
   return jsonb_build_object('late', v_late, 'expired', orbit_private.cleanup_expired_contexts(v_now));

@@ -691,8 +691,8 @@ begin
     elsif exists (select from orbit.test_suites s where s.id = p.suite_id and s.archived_at is not null) then
       perform orbit_private.refuse('OR002', 'the suite is archived', '', 'Save it again, or delete the schedule.');
     end if;
-    v_answer := orbit_private.start_run_as(p.owner_id, p.options || jsonb_build_object('suite_id', p.suite_id, 'triggered_by', 'schedule',
-      'idempotency_key', format('schedule:%s:%s', p.id, extract(epoch from v_slot)))
+    -- No idempotency key: slot and run are one transaction, and a caller could have used the key before.
+    v_answer := orbit_private.start_run_as(p.owner_id, p.options || jsonb_build_object('suite_id', p.suite_id, 'triggered_by', 'schedule')
       || case when p.environment_id is null then '{}' else jsonb_build_object('environment_id', p.environment_id) end);
   exception when others then
     get stacked diagnostics v_state = returned_sqlstate, v_error = message_text, v_detail = pg_exception_detail;

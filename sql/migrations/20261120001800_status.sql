@@ -498,7 +498,8 @@ begin
   select count(*) filter (where w.seen_at > v_now - interval '10 seconds') as alive, count(*) filter (where w.seen_at <= v_now - interval '10 seconds') as silent,
          count(*) filter (where w.seen_at <= v_now - interval '30 seconds') as dead,
          coalesce(sum(w.slots) filter (where w.seen_at > v_now - interval '10 seconds'), 0) as slots, max(w.seen_at) as last_seen
-    into v_workers from orbit_private.worker w;
+    into v_workers from orbit_private.worker w
+    where v_projects is null or w.organization_id is null or w.organization_id in (select p.organization_id from orbit.projects p where p.id = any (v_projects));
   if v_projects is null then
     select count(*), count(*) filter (where x.lane = 0 or x.lane >= 1099511627776), min(x.job_id) into v_ready, v_shared, v_first
       from orbit_private.ready x where x.lane >= 0;
@@ -510,7 +511,8 @@ begin
       where x.lane >= 0;
   end if;
   v_oldest := (select extract(epoch from v_now - r.created_at) from orbit.test_runs r where r.queue_no = v_first >> 20);
-  v_late := (select count(*) from orbit_private.run_progress p where p.deadline_at < v_now - interval '30 seconds');
+  v_late := (select count(*) from orbit_private.run_progress p where p.deadline_at < v_now - interval '30 seconds'
+    and (v_projects is null or exists (select from orbit.test_runs r where r.queue_no = p.queue_no and r.project_id = any (v_projects))));
   v_overdue := (select count(*) from (select from orbit.schedules s where s.next_run_at < v_now - interval '1 minute' and not s.paused
                                         and (v_projects is null or s.project_id = any (v_projects)) limit 1000) o);
   v_letters := (select count(*) from (select from orbit.dead_letters d where d.created_at > v_now - interval '1 day' and d.replayed_at is null and d.dropped_at is null
@@ -557,7 +559,7 @@ comment on function orbit_private.health is 'See orbit.health.';
 
 create function orbit.health(p_request jsonb)
 returns jsonb language sql stable set search_path = '' as $$ select orbit_private.health(p_request) $$;
-comment on function orbit.health is 'Whether all is well: {} → {status: ok | degraded | down, now, database: {version, migration (the newest of Orbit''s), started_at}, workers: {alive, silent, slots, last_seen}, queue: {ready, oldest_waiting (seconds)}, schedules_overdue, checks: [{name, status, detail, hint}]}. down: what waits is not run. Of queue, schedules and dead letters: those that the caller sees.';
+comment on function orbit.health is 'Whether all is well: {} → {status: ok | degraded | down, now, database: {version, migration (the newest of Orbit''s), started_at}, workers: {alive, silent, slots, last_seen}, queue: {ready, oldest_waiting (seconds)}, schedules_overdue, checks: [{name, status, detail, hint}]}. down: what waits is not run. Of queue, schedules and dead letters: those that the caller sees; of workers: those that may work for them.';
 
 grant execute on function orbit_private.list_transitions, orbit_private.explain_waiting, orbit_private.queue_status, orbit_private.stats, orbit_private.health
   to authenticated, service_role;

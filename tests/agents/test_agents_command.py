@@ -215,6 +215,16 @@ async def test_a_group_that_cannot_be_set_up_ends_its_runs(runner: OrbitCommand,
     assert "could not be set up" in ended.stderr
 
 
+async def test_a_set_up_that_hangs_is_ended(runner: OrbitCommand, bench: Bench) -> None:
+    run = await bench.start({"a": {"request": "/item/1"}}, group="v3")
+    process = await runner.start("worker", "--group-setup", "sleep 1000", "--group-setup-timeout", "0.2")
+    done = await bench.finished(run)
+    assert done.status == "cancelled"
+    assert "took longer than 0.2 s" in str(done.reason)
+    process.send_signal(signal.SIGTERM)
+    assert (await finished(process)).code == 0
+
+
 async def test_it_tells_of_an_outage_once(
     orbit: OrbitCommand, bench: Bench, line: DatabaseLine, target: Target, database: Database, fleet: Fleet
 ) -> None:

@@ -191,6 +191,53 @@ async def test_a_set_up_that_fails_goes_on_elsewhere_and_ends_the_run_at_the_thi
     assert ended["reason"] == "setting up group v1 failed three times: no space left on device"
 
 
+async def test_a_group_that_one_worker_cannot_set_up_is_left_to_another(queue: Queue) -> None:
+    await save(queue, {"a": []})
+    run = await queue.start(group="v1")
+    broken, whole = await queue.worker("broken", slots=1), await queue.worker("whole", slots=1)
+    ((lane, _),) = groups(await broken.advance(want=1))
+    await ready(broken, lane, ok=False, reason="no space left on device")
+    assert groups(await broken.advance(want=1)) == []
+    ((again, _),) = groups(await whole.advance(want=1))
+    assert again == lane
+    await ready(whole, lane)
+    await whole.run_to_end()
+    assert set((await queue.statuses(run)).values()) == {"passed"}
+
+
+async def test_who_is_alone_tries_a_group_again(queue: Queue) -> None:
+    await save(queue, {"a": []})
+    await queue.start(group="v1")
+    worker = await queue.worker(slots=1)
+    ((lane, _),) = groups(await worker.advance(want=1))
+    await ready(worker, lane, ok=False, reason="no space left on device")
+    assert groups(await worker.advance(want=1)) == []
+    await queue.connection.execute(
+        "update orbit_private.lane set failed_at = failed_at - interval '2 seconds' where id = $1", lane
+    )
+    assert len(groups(await worker.advance(want=1))) == 1
+
+
+async def test_a_group_that_never_ends_starves_no_other(queue: Queue) -> None:
+    await save(queue, {f"t{n}": [] for n in range(4)})
+    await queue.start(group="endless")
+    worker = await queue.worker(slots=2)
+    ((endless, _),) = groups(await worker.advance(want=2))
+    await ready(worker, endless)
+    one, two = await worker.claim(2)
+    await queue.start(group="waiting")
+    later = "update orbit_private.ready set rank = rank + $2 where lane = $1"
+    await queue.connection.execute(later, endless, 599.0)
+    (three,) = (await worker.advance([one.ended("passed")], want=1)).jobs
+    await queue.connection.execute(later, endless, 10.0)
+    answer = await worker.advance([two.ended("passed")], want=1)
+    assert (answer.jobs, groups(answer)) == ([], []), "it takes nothing more, and ends what it holds"
+    answer = await worker.advance([three.ended("passed")], want=2)
+    ((waiting, _),) = groups(answer)
+    assert (answer.jobs, waiting == endless) == ([], False)
+    assert len(groups(await (await queue.worker(slots=2)).advance(want=2))) == 1, "the other is anybody's now"
+
+
 async def test_a_group_waits_for_company(queue: Queue) -> None:
     await save(queue, {"a": [], "b": []})
     await queue.start(group={"key": "v1", "wait": 60, "size": 4})

@@ -104,8 +104,11 @@ class Heartbeat:
                         return
                     if stopping:
                         self._on_stopping(stopping)
+                    beaten = loop.time()
                     while not self._stop.is_set() and (kept := await gateway.tick(self._lease)).get("more"):
                         pass
+                    if loop.time() - beaten > self._interval:  # much to clear away must not look like silence
+                        await gateway.heartbeat(self._worker, [])
                     if kept.get("late"):
                         self._wake.set()  # to hear which runs those were
                     pause, failing = await self._start_due(gateway), False

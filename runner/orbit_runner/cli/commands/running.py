@@ -130,15 +130,28 @@ def validate(paths: tuple[Path, ...], **given: Any) -> int:
 @click.option(
     "--group-setup", metavar="COMMAND", help="Sets up an affinity group before its tests; $ORBIT_GROUP says which."
 )
+@click.option(
+    "--group-setup-timeout",
+    metavar="TIME",
+    default="10m",
+    show_default=True,
+    help="After which a set-up is ended: it failed.",
+)
 @click.option("--drain-timeout", metavar="TIME", help="How long it may take to finish once it is told to stop: 90, 5m.")
 @click.option("--max-tests", type=click.IntRange(1, 10**9), metavar="N", help="Take nothing more after so many tests.")
 @click.option("--once", is_flag=True, help="End when there is nothing that it could take.")
 @click.option("--json", "as_json", is_flag=True, help="What it does as JSON, an object a line, on standard output.")
-def worker(drain_timeout: str | None, **given: Any) -> int:
+def worker(drain_timeout: str | None, group_setup_timeout: str, **given: Any) -> int:
     """Serve the shared queue until told to stop; SIGTERM finishes what is running and takes nothing more."""
     from orbit_runner.cli.runs.worker import ServeOptions, serve
 
-    return serve(ServeOptions(drain_timeout=seconds(drain_timeout, "--drain-timeout"), **given))
+    return serve(
+        ServeOptions(
+            drain_timeout=seconds(drain_timeout, "--drain-timeout"),
+            group_setup_timeout=seconds(group_setup_timeout, "--group-setup-timeout"),
+            **given,
+        )
+    )
 
 
 def seconds(text: str | None, option: str = "--timeout") -> float | None:

@@ -52,6 +52,7 @@ class ServeOptions:
     capabilities: tuple[str, ...]
     token: str | None
     group_setup: str | None
+    group_setup_timeout: float | None
     drain_timeout: float | None
     max_tests: int | None
     once: bool
@@ -87,7 +88,7 @@ def serve(options: ServeOptions) -> Exit:
             name=options.name,
             capabilities=("http", *options.capabilities),
             token=options.token or os.environ.get(TOKEN_VARIABLE) or None,
-            set_up_group=_by_command(options.group_setup) if options.group_setup else None,
+            set_up_group=_by_command(options.group_setup, options.group_setup_timeout) if options.group_setup else None,
             watch=teller,
             heartbeat=options.heartbeat,
             lease=options.lease,
@@ -238,7 +239,7 @@ class _Counted:
         return outcome
 
 
-def _by_command(command: str) -> Callable[[Group], Awaitable[None]]:
+def _by_command(command: str, timeout: float | None) -> Callable[[Group], Awaitable[None]]:
     """Sets up groups by a command of the shell, which is told of the group in its environment."""
 
     async def set_up(group: Group) -> None:
@@ -252,11 +253,14 @@ def _by_command(command: str) -> Callable[[Group], Awaitable[None]]:
             command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
         )
         try:
-            code = await process.wait()
-        except asyncio.CancelledError:
+            async with asyncio.timeout(timeout):
+                code = await process.wait()
+        except (asyncio.CancelledError, TimeoutError) as error:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+            if isinstance(error, TimeoutError):
+                raise RuntimeError(f"the command that sets it up took longer than {timeout:g} s") from None
             raise
         if code:
             raise RuntimeError(f"the command that sets it up ended with {code}")
