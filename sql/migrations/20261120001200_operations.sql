@@ -135,7 +135,7 @@ comment on column orbit.trigger_tokens.revoked_by is 'Who took it back.';
 -- Definer: workers and jobs are nobody's rows. Workers are shared by tenants, and their names tell of machines: who is not
 -- trusted sees that a worker is there and what it can do, and its name and version only while it has a test of theirs.
 create function orbit_private.visible_workers()
-returns table (id bigint, name text, version text, capabilities text[], slots int, running int, draining boolean, organization text, "group" text,
+returns table (id bigint, name text, version text, capabilities text[], slots int, running int, draining boolean, organization text, group_key text,
                started_at timestamptz, seen_at timestamptz)
 language plpgsql stable security definer set search_path = '' as $$
 declare v_trusted boolean := orbit_private.caller_is_trusted();
@@ -158,7 +158,9 @@ end $$;
 comment on function orbit_private.visible_workers is 'See orbit.workers.';
 grant execute on function orbit_private.visible_workers to authenticated, service_role;
 
-create view orbit.workers with (security_invoker = true) as select * from orbit_private.visible_workers();
+create view orbit.workers with (security_invoker = true) as
+  select w.id, w.name, w.version, w.capabilities, w.slots, w.running, w.draining, w.organization, w.group_key as "group", w.started_at, w.seen_at
+    from orbit_private.visible_workers() w;
 comment on view orbit.workers is 'Workers that are alive, as far as the reader may know: they are shared by tenants.';
 comment on column orbit.workers.id is 'As in results; a worker that comes back has another.';
 comment on column orbit.workers.name is 'Null unless it has a test of the reader''s at this moment: names tell of machines.';

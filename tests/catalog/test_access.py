@@ -180,7 +180,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "rerun": {},
     "compare_runs": {},
 }
-OF_FINISHED_RUNS = {"rerun", "compare_runs"}
+OF_FINISHED_RUNS: dict[str, tuple[str, ...]] = {"rerun": (), "compare_runs": ("base",)}
 
 
 async def test_the_functions_that_take_a_run_are_all_looked_at(queue: Queue) -> None:
@@ -206,7 +206,7 @@ async def test_a_run_of_another_organisation_is_not_found(queue: Queue, run: dic
     async with acting_as(queue.connection, "authenticated", ADA):
         if function in OF_FINISHED_RUNS:
             with pytest.raises(asyncpg.PostgresError) as error:
-                await queue.call(function, {"run_id": run["id"]})
+                await queue.call(function, dict.fromkeys(("run_id", *OF_FINISHED_RUNS[function]), run["id"]))
             assert error.value.sqlstate == "OR004", "it goes on"
         else:
             assert await queue.call(function, {"run_id": run["id"]} | REQUESTS[function]) is not None

@@ -50,7 +50,8 @@ CALLERS = {
     "a runner": Caller("orbit_runner", None, {}),
 }
 READ = {
-    # name: the least role, "self" (the person in user_id), "all" (whoever is signed in), "member" (of any project) or "none"
+    # name: the least role, "self" (the person in user_id), "all" (whoever is signed in), "member" (of any project: what is nobody's in particular or one's
+    # own organisation's) or "none"
     "actions": "all",
     "state_transitions": "all",
     "limits": "all",
@@ -160,7 +161,13 @@ async def test_reading(who: str, connection: asyncpg.Connection[Any], field: Bat
         there = {label: len(field.rows[(name, label)]) for label in field.places if (name, label) in field.rows}
         rule = least(relation)
         if rule in {"all", "member"} and not there:
-            total = await connection.fetchval(f"select count(*) from {relation.full}")
+            own = (
+                " where coalesce(organization = any ($1), true)"
+                if rule == "member"
+                else " where $1::text[] is not null"
+            )
+            organizations = ["evil" if "evil" in caller.places else "acme"]
+            total = await connection.fetchval(f"select count(*) from {relation.full}{own}", organizations)
             expected = total if places_for(caller, rule, field, relation) else 0
         elif relation.schema == "orbit" and not there:
             expected = await expected_of_view(connection, relation, places_for(caller, rule, field, relation), field)
@@ -354,8 +361,11 @@ HELPERS = {
     "visible_run", "visible_letter", "visible_pipeline",  # find what the caller sees
     "context_of", "events_of", "run_of", "run_secret_names",  # ask may_read_run
     "visible_workers",  # names of those alone that have the caller's tests
+    "sealed_elsewhere",  # asks may_read_run
+    "acts_administratively",  # tells of the transaction alone
+    "set_paused",  # pause_schedule and resume_schedule; asks require
 }  # fmt: skip
-ADMINISTRATIVE = {"cleanup_expired_contexts", "set_limits"}
+ADMINISTRATIVE = {"cleanup_expired_contexts", "set_limits", "set_worker_policy"}
 """Functions of schema orbit that no member may call, an owner neither."""
 
 
@@ -409,7 +419,7 @@ def requests(source: str, field: Battlefield, place: str) -> list[dict[str, Any]
 
     known = {
         "organization": "acme", "project": place, "business_unit": {"pay": "payments", "find": "search"}.get(place),
-        "run_id": of("orbit.test_runs", "id"), "run": of("orbit.test_runs", "id"), "suite": of("orbit.test_suites", "key"),
+        "run_id": of("orbit.test_runs", "id"), "run": of("orbit.test_runs", "id"), "base": of("orbit.test_runs", "id"), "suite": of("orbit.test_suites", "key"),
         "suite_id": of("orbit.test_suites", "id"), "environment": of("orbit.environments", "name"),
         "environment_id": of("orbit.environments", "id"), "test": of("orbit.test_cases", "key"),
         "test_case_id": of("orbit.test_cases", "id"), "user": str(field.places[place].author), "confirm": place,
