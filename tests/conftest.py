@@ -56,7 +56,7 @@ _HIDDEN = (
 def _memory() -> str | None:
     """A file system in memory with room for the run's databases, else None. Each test makes and removes 700 files: ext4 takes
     0.1 to 0.5 s for that, because it looks at every inode that was freed within the last seconds."""
-    place = "/dev/shm"  # noqa: S108 - a directory of our own is made there
+    place = "/dev/shm"
     with suppress(OSError, AttributeError):  # not on every system
         room = os.statvfs(place)
         if room.f_bavail * room.f_frsize >= 8 * 2**30 and os.access(place, os.W_OK):
