@@ -50,8 +50,8 @@ CALLERS = {
     "a runner": Caller("orbit_runner", None, {}),
 }
 READ = {
-    # name: the least role, "self" (the person in user_id), "all" (whoever is signed in), "member" (of any project: what is nobody's in particular or one's
-    # own organisation's) or "none"
+    # name: the least role, "self" (the person in user_id), "all" (whoever is signed in), "none", or "member" (of any project:
+    # what is of no organisation, or of one's own)
     "actions": "all",
     "state_transitions": "all",
     "limits": "all",
@@ -419,7 +419,8 @@ def requests(source: str, field: Battlefield, place: str) -> list[dict[str, Any]
 
     known = {
         "organization": "acme", "project": place, "business_unit": {"pay": "payments", "find": "search"}.get(place),
-        "run_id": of("orbit.test_runs", "id"), "run": of("orbit.test_runs", "id"), "base": of("orbit.test_runs", "id"), "suite": of("orbit.test_suites", "key"),
+        "run_id": of("orbit.test_runs", "id"), "run": of("orbit.test_runs", "id"), "base": of("orbit.test_runs", "id"),
+        "suite": of("orbit.test_suites", "key"),
         "suite_id": of("orbit.test_suites", "id"), "environment": of("orbit.environments", "name"),
         "environment_id": of("orbit.environments", "id"), "test": of("orbit.test_cases", "key"),
         "test_case_id": of("orbit.test_cases", "id"), "user": str(field.places[place].author), "confirm": place,

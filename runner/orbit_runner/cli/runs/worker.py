@@ -255,13 +255,13 @@ def _by_command(command: str, timeout: float | None) -> Callable[[Group], Awaita
         try:
             async with asyncio.timeout(timeout):
                 code = await process.wait()
-        except (asyncio.CancelledError, TimeoutError) as error:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-            if isinstance(error, TimeoutError):
-                raise RuntimeError(f"the command that sets it up took longer than {timeout:g} s") from None
-            raise
+        except TimeoutError:
+            raise RuntimeError(f"the command that sets it up took longer than {timeout:g} s") from None
+        finally:
+            if process.returncode is None:  # what it started and left running when it ended, an emulator say, stays
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
         if code:
             raise RuntimeError(f"the command that sets it up ended with {code}")
 
