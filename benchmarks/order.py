@@ -127,7 +127,8 @@ async def _order(connection: Connection, run: dict[str, Any]) -> list[int]:
 
 async def _end(connection: Connection, run: dict[str, Any], fails: Sequence[bool], takes: Sequence[float]) -> None:
     """Every test of a private run is reported as it ends."""
-    worker = await connection.fetchval("select orbit_runner.register_worker('bench', 10000)")
+    register = "select orbit_runner.register_worker($1, 10000)"
+    worker = await connection.fetchval(register, f"bench-{run['queue_no']}")
     jobs: list[int] = []
     attempts: list[int] = []
     while True:

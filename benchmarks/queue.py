@@ -168,7 +168,7 @@ def _process(dsn: str, batch: int, ready: Any, go: Any, over: Any, results: Any)
 
     async def main() -> None:
         connection = await asyncpg.connect(dsn)
-        worker = await connection.fetchval("select orbit_runner.register_worker('bench', 500)")
+        worker = await connection.fetchval("select orbit_runner.register_worker($1, 500)", f"bench-{os.getpid()}")
         await connection.fetch(_ADVANCE, worker, 0, 0, [], [], [], [], [], _EPOCH)
         ready.put(worker)
         await asyncio.to_thread(go.wait)

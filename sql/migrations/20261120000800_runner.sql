@@ -411,6 +411,7 @@ begin
         v_gated := null;
         if cardinality(v_lanes) = 1 then
           -- Its job's row is not waited for either: in a run that is being stopped somebody may have it locked who waits for us.
+          -- (`is true`: looked up by hash. As a join it is a nested loop, by a plan that does not know how many are wanted.)
           with due as materialized (
             select x.ctid as place, x.job_id from orbit_private.ready x where x.lane = v_lanes[1] and x.rank >= v_low
               order by x.rank limit p_want - coalesce(cardinality(v_claimed), 0) for update skip locked),
@@ -418,7 +419,7 @@ begin
             select j.id, j.gates from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
           unlisted as (
             delete from orbit_private.ready y where y.ctid = any (array(
-              select d.place from due d where d.job_id in (select f.id from free f) and d.job_id <> all (array(select g.id from free g where g.gates <> '{}'))))),
+              select d.place from due d where (d.job_id in (select f.id from free f where f.gates = '{}')) is true))),
           taken as (
             update orbit_private.job j set state = 2, worker_id = v_worker, attempt = j.attempt + 1
               where j.id = any (array(select f.id from free f where f.gates = '{}')) returning j.id, j.attempt, j.rank)
@@ -438,7 +439,7 @@ begin
             select j.id, j.gates from orbit_private.job j where j.id = any (array(select d.job_id from due d)) for update skip locked),
           unlisted as (
             delete from orbit_private.ready y where y.ctid = any (array(
-              select d.place from due d where d.job_id in (select f.id from free f) and d.job_id <> all (array(select g.id from free g where g.gates <> '{}'))))),
+              select d.place from due d where (d.job_id in (select f.id from free f where f.gates = '{}')) is true))),
           taken as (
             update orbit_private.job j set state = 2, worker_id = v_worker, attempt = j.attempt + 1
               where j.id = any (array(select f.id from free f where f.gates = '{}')) returning j.id, j.attempt, j.rank)
