@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
@@ -107,7 +108,7 @@ def test_json_parses(block: Block) -> None:
 
 
 async def test_the_readme_run_prints_what_the_readme_shows(database: Database, cart: Path, shop: str) -> None:
-    shown, _team = (block for block in page("README.md").blocks if block.language == "console")
+    shown, *_ = (block for block in page("README.md").blocks if block.language == "console")
     commands = [line[2:] for line in shown.text.splitlines() if line.startswith("$ ")]
     assert commands[-1] == ".venv/bin/orbit run cart.yaml"
     async with OrbitCommand(database.dsn, cart.parent) as orbit:
@@ -120,8 +121,22 @@ async def test_the_readme_run_prints_what_the_readme_shows(database: Database, c
         assert _settled(line) in printed
 
 
+async def test_the_commands_with_many_workers_do_what_the_readme_says(database: Database, cart: Path) -> None:
+    _run, many, _team = (block for block in page("README.md").blocks if block.language == "console")
+    worker, *commands = (shlex.split(line.split("#")[0])[1:] for line in many.text.splitlines())
+    # The suite expects a wrong number, also when it is run again: no new failure.
+    codes = {"submit": 1, "rerun": 1}
+    assert len(commands) == 4
+    async with OrbitCommand(database.dsn, cart.parent) as orbit:
+        await orbit.start(*worker[1:])
+        for program, *arguments in commands:
+            assert program == "orbit"
+            done = await orbit(*arguments)
+            assert done.code == codes.get(arguments[0], 0), (arguments, done.stdout, done.stderr)
+
+
 async def test_the_commands_of_a_team_are_understood_in_that_order(database: Database, tmp_path: Path) -> None:
-    _run, team = (block for block in page("README.md").blocks if block.language == "console")
+    *_, team = (block for block in page("README.md").blocks if block.language == "console")
     commands = [line.split("#")[0].split()[1:] for line in team.text.splitlines()]
     assert len(commands) >= 7
     async with OrbitCommand(database.dsn, tmp_path) as orbit:
