@@ -272,7 +272,8 @@ LINES = [
     for line in block.text.splitlines()
     if line.startswith("$ ")
     for command in re.findall(
-        r"(?:^\$ |[ /(])orbit ((?:pipeline|schedule|rerun|compare|submit|status|list|watch|queue|workers|stats|health|dead-letters|"
+        r"(?:^\$ |[ /(])orbit ((?:pipeline|schedule|rerun|compare|"
+        r"submit|status|list|watch|queue|workers|stats|health|dead-letters|"
         r"db|run|env|show|logs|worker|validate|resume|cancel|doctor|local|secret|version|"
         r"org|unit|project|access|fixture|template|search|prefs|credential|var|audit|config|limits|token|agent-token|login|logout|whoami)\b[^)]*)",
         line,
